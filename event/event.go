@@ -102,6 +102,7 @@ var networkActivity = map[NetworkActivity_Op]uint32{
 	NetworkActivity_BIND: 99, NetworkActivity_LISTEN: 7, NetworkActivity_ACCEPT: 1,
 	NetworkActivity_CONNECT: 1, NetworkActivity_CLOSE: 2, NetworkActivity_RESET: 5,
 	NetworkActivity_FLOW_OPEN: 1, NetworkActivity_FLOW_CLOSE: 2, NetworkActivity_SEND: 6,
+	NetworkActivity_TRANSLATE: 99,
 }
 
 // Kind is a short stable name of the payload for metrics, hunts and people:

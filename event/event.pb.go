@@ -366,22 +366,24 @@ const (
 	NetworkActivity_RESET      NetworkActivity_Op = 6 // to a closed port
 	NetworkActivity_FLOW_OPEN  NetworkActivity_Op = 7
 	NetworkActivity_FLOW_CLOSE NetworkActivity_Op = 8
-	NetworkActivity_SEND       NetworkActivity_Op = 9 // first datagram of an unconnected socket
+	NetworkActivity_SEND       NetworkActivity_Op = 9  // first datagram of an unconnected socket
+	NetworkActivity_TRANSLATE  NetworkActivity_Op = 10 // NAT: flow became translated
 )
 
 // Enum value maps for NetworkActivity_Op.
 var (
 	NetworkActivity_Op_name = map[int32]string{
-		0: "OP_UNKNOWN",
-		1: "BIND",
-		2: "LISTEN",
-		3: "ACCEPT",
-		4: "CONNECT",
-		5: "CLOSE",
-		6: "RESET",
-		7: "FLOW_OPEN",
-		8: "FLOW_CLOSE",
-		9: "SEND",
+		0:  "OP_UNKNOWN",
+		1:  "BIND",
+		2:  "LISTEN",
+		3:  "ACCEPT",
+		4:  "CONNECT",
+		5:  "CLOSE",
+		6:  "RESET",
+		7:  "FLOW_OPEN",
+		8:  "FLOW_CLOSE",
+		9:  "SEND",
+		10: "TRANSLATE",
 	}
 	NetworkActivity_Op_value = map[string]int32{
 		"OP_UNKNOWN": 0,
@@ -394,6 +396,7 @@ var (
 		"FLOW_OPEN":  7,
 		"FLOW_CLOSE": 8,
 		"SEND":       9,
+		"TRANSLATE":  10,
 	}
 )
 
@@ -1546,6 +1549,7 @@ type NetworkActivity struct {
 	Failed        bool                   `protobuf:"varint,10,opt,name=failed,proto3" json:"failed,omitempty"`
 	TcpFlags      uint32                 `protobuf:"varint,11,opt,name=tcp_flags,json=tcpFlags,proto3" json:"tcp_flags,omitempty"` // union seen
 	App           string                 `protobuf:"bytes,12,opt,name=app,proto3" json:"app,omitempty"`                            // protocol recognised: http, tls, ssh, dns, redis
+	Translated    *entity.Flow           `protobuf:"bytes,13,opt,name=translated,proto3" json:"translated,omitempty"`              // TRANSLATE: the same conversation beyond the translation
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1662,6 +1666,13 @@ func (x *NetworkActivity) GetApp() string {
 		return x.App
 	}
 	return ""
+}
+
+func (x *NetworkActivity) GetTranslated() *entity.Flow {
+	if x != nil {
+		return x.Translated
+	}
+	return nil
 }
 
 type ChannelActivity struct {
@@ -2903,7 +2914,7 @@ const file_event_event_proto_rawDesc = "" +
 	"\n" +
 	"PIVOT_ROOT\x10\x05\x12\v\n" +
 	"\aUNSHARE\x10\x06\x12\x12\n" +
-	"\x0eIO_URING_SETUP\x10\a\"\x8d\x04\n" +
+	"\x0eIO_URING_SETUP\x10\a\"\xd3\x04\n" +
 	"\x0fNetworkActivity\x122\n" +
 	"\x02op\x18\x01 \x01(\x0e2\".ringwall.event.NetworkActivity.OpR\x02op\x12)\n" +
 	"\x04flow\x18\x02 \x01(\v2\x15.ringwall.entity.FlowR\x04flow\x12!\n" +
@@ -2919,7 +2930,10 @@ const file_event_event_proto_rawDesc = "" +
 	"\x06failed\x18\n" +
 	" \x01(\bR\x06failed\x12\x1b\n" +
 	"\ttcp_flags\x18\v \x01(\rR\btcpFlags\x12\x10\n" +
-	"\x03app\x18\f \x01(\tR\x03app\"\x82\x01\n" +
+	"\x03app\x18\f \x01(\tR\x03app\x125\n" +
+	"\n" +
+	"translated\x18\r \x01(\v2\x15.ringwall.entity.FlowR\n" +
+	"translated\"\x91\x01\n" +
 	"\x02Op\x12\x0e\n" +
 	"\n" +
 	"OP_UNKNOWN\x10\x00\x12\b\n" +
@@ -2934,7 +2948,9 @@ const file_event_event_proto_rawDesc = "" +
 	"\tFLOW_OPEN\x10\a\x12\x0e\n" +
 	"\n" +
 	"FLOW_CLOSE\x10\b\x12\b\n" +
-	"\x04SEND\x10\t\"\xea\x01\n" +
+	"\x04SEND\x10\t\x12\r\n" +
+	"\tTRANSLATE\x10\n" +
+	"\"\xea\x01\n" +
 	"\x0fChannelActivity\x122\n" +
 	"\x02op\x18\x01 \x01(\x0e2\".ringwall.event.ChannelActivity.OpR\x02op\x12\x17\n" +
 	"\ainode_a\x18\x02 \x01(\x04R\x06inodeA\x12\x17\n" +
@@ -3165,26 +3181,27 @@ var file_event_event_proto_depIdxs = []int32{
 	4,  // 28: ringwall.event.KernelActivity.op:type_name -> ringwall.event.KernelActivity.Op
 	5,  // 29: ringwall.event.NetworkActivity.op:type_name -> ringwall.event.NetworkActivity.Op
 	34, // 30: ringwall.event.NetworkActivity.flow:type_name -> ringwall.entity.Flow
-	6,  // 31: ringwall.event.ChannelActivity.op:type_name -> ringwall.event.ChannelActivity.Op
-	7,  // 32: ringwall.event.HttpActivity.op:type_name -> ringwall.event.HttpActivity.Op
-	8,  // 33: ringwall.event.HttpActivity.seen:type_name -> ringwall.event.HttpActivity.Seen
-	36, // 34: ringwall.event.HttpActivity.request:type_name -> ringwall.entity.Request
-	19, // 35: ringwall.event.HttpActivity.headers:type_name -> ringwall.event.Header
-	20, // 36: ringwall.event.HttpActivity.params:type_name -> ringwall.event.Param
-	21, // 37: ringwall.event.HttpActivity.uploads:type_name -> ringwall.event.Upload
-	34, // 38: ringwall.event.DnsActivity.flow:type_name -> ringwall.entity.Flow
-	34, // 39: ringwall.event.TlsActivity.flow:type_name -> ringwall.entity.Flow
-	34, // 40: ringwall.event.SshActivity.flow:type_name -> ringwall.entity.Flow
-	9,  // 41: ringwall.event.Authentication.outcome:type_name -> ringwall.event.Authentication.Outcome
-	34, // 42: ringwall.event.Authentication.flow:type_name -> ringwall.entity.Flow
-	10, // 43: ringwall.event.Inventory.kind:type_name -> ringwall.event.Inventory.Kind
-	34, // 44: ringwall.event.Inventory.flow:type_name -> ringwall.entity.Flow
-	37, // 45: ringwall.event.ActionRecord.subject:type_name -> ringwall.entity.Sighting
-	46, // [46:46] is the sub-list for method output_type
-	46, // [46:46] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	34, // 31: ringwall.event.NetworkActivity.translated:type_name -> ringwall.entity.Flow
+	6,  // 32: ringwall.event.ChannelActivity.op:type_name -> ringwall.event.ChannelActivity.Op
+	7,  // 33: ringwall.event.HttpActivity.op:type_name -> ringwall.event.HttpActivity.Op
+	8,  // 34: ringwall.event.HttpActivity.seen:type_name -> ringwall.event.HttpActivity.Seen
+	36, // 35: ringwall.event.HttpActivity.request:type_name -> ringwall.entity.Request
+	19, // 36: ringwall.event.HttpActivity.headers:type_name -> ringwall.event.Header
+	20, // 37: ringwall.event.HttpActivity.params:type_name -> ringwall.event.Param
+	21, // 38: ringwall.event.HttpActivity.uploads:type_name -> ringwall.event.Upload
+	34, // 39: ringwall.event.DnsActivity.flow:type_name -> ringwall.entity.Flow
+	34, // 40: ringwall.event.TlsActivity.flow:type_name -> ringwall.entity.Flow
+	34, // 41: ringwall.event.SshActivity.flow:type_name -> ringwall.entity.Flow
+	9,  // 42: ringwall.event.Authentication.outcome:type_name -> ringwall.event.Authentication.Outcome
+	34, // 43: ringwall.event.Authentication.flow:type_name -> ringwall.entity.Flow
+	10, // 44: ringwall.event.Inventory.kind:type_name -> ringwall.event.Inventory.Kind
+	34, // 45: ringwall.event.Inventory.flow:type_name -> ringwall.entity.Flow
+	37, // 46: ringwall.event.ActionRecord.subject:type_name -> ringwall.entity.Sighting
+	47, // [47:47] is the sub-list for method output_type
+	47, // [47:47] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_event_event_proto_init() }
