@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sigma
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Source is one place that rules come from.
+type Source struct {
+	FS      fs.FS
+	Name    string // put in front of paths in Rule.Path and in reports
+	License string // for rules that name none, e.g. "DRL-1.1"
+}
+
+// Options of Compile; the zero value is usable.
+type Options struct {
+	// Placeholders gives the values of %name% for the expand modifier. A rule whose placeholder is missing here
+	// is refused.
+	Placeholders map[string][]string
+	// Sensors says which fields are really filled. Rules that cannot fire with them are reported in
+	// Report.NeverFires and not run. Nil: no check, everything runs.
+	Sensors []Sensor
+}
+
+// Report tells what became of every document; it is what `ringwall sigma check` prints.
+type Report struct {
+	Total      int          `json:"total"`  // documents seen: rules, correlations, filters
+	Loaded     int          `json:"loaded"` // documents in the set, those that never fire included
+	Refused    []Refused    `json:"refused"`
+	NeverFires []NeverFires `json:"never_fires"`
+}
+
+// Refused is one document (or one file that is no YAML) that was not loaded.
+type Refused struct {
+	File   string `json:"file"`
+	Line   int    `json:"line"`
+	Reason string `json:"reason"`
+}
+
+func (r Refused) String() string { return fmt.Sprintf("%s:%d: %s", r.File, r.Line, r.Reason) }
+
+// NeverFires is a rule that no sensor can satisfy, and what is missing.
+type NeverFires struct {
+	ID      string   `json:"id"`
+	Title   string   `json:"title"`
+	File    string   `json:"file"`
+	Missing []string `json:"missing"`
+}
+
+// CompileDirs compiles all rules below the folders (or single files).
+func CompileDirs(dirs []string, opt Options) (*Set, *Report, error) {
+	sources, err := dirSources(dirs)
+	if err != nil {
+		return nil, nil, err
+	}
+	return Compile(sources, opt)
+}
+
+func dirSources(dirs []string) ([]Source, error) {
+	var sources []Source
+	for _, d := range dirs {
+		st, err := os.Stat(d)
+		if err != nil {
+			return nil, fmt.Errorf("read Sigma rules in %q: %w", d, err)
+		}
+		if st.IsDir() {
+			sources = append(sources, Source{FS: os.DirFS(d), Name: d})
+			continue
+		}
+		sources = append(sources, Source{FS: oneFile{os.DirFS(filepath.Dir(d)), filepath.Base(d)}, Name: filepath.Dir(d)})
+	}
+	return sources, nil
+}
+
+// oneFile is a file system in which only one file of another is seen.
+type oneFile struct {
+	fs.FS
+	name string
+}
+
+func (o oneFile) ReadDir(name string) ([]fs.DirEntry, error) {
+	st, err := fs.Stat(o.FS, o.name)
+	if err != nil {
+		return nil, err
+	}
+	return []fs.DirEntry{fs.FileInfoToDirEntry(st)}, nil
+}
+
+// caseSuffix marks files that hold cases for Test, not rules.
+const caseSuffix = ".cases.yml"
+
+// loader collects documents until all are known: correlations and filters name rules of any file.
+type loader struct {
+	opt          Options
+	report       *Report
+	rules        []*Rule
+	byID         map[string]*Rule
+	byName       map[string]*Rule
+	correlations []*pending
+	filters      []*pending
+}
+
+// pending is a document that waits for the rules it names.
+type pending struct {
+	rule *Rule
+	body *yaml.Node
+}
+
+// Compile reads every *.yml and *.yaml file of the sources, in order of path. The error tells of sources that
+// could not be read; a bad rule is no error but an entry of Report.Refused.
+func Compile(sources []Source, opt Options) (*Set, *Report, error) {
+	l := &loader{opt: opt, report: &Report{Refused: []Refused{}, NeverFires: []NeverFires{}}, byID: map[string]*Rule{}, byName: map[string]*Rule{}}
+	for _, src := range sources {
+		err := fs.WalkDir(src.FS, ".", func(p string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if ext := path.Ext(p); d.IsDir() || ext != ".yml" && ext != ".yaml" || strings.HasSuffix(p, caseSuffix) {
+				return nil
+			}
+			return l.file(src, p)
+		})
+		if err != nil {
+			return nil, nil, fmt.Errorf("read Sigma rules in %q: %w", src.Name, err)
+		}
+	}
+	l.applyFilters()
+	l.applyCorrelations()
+	sort.SliceStable(l.report.Refused, func(i, j int) bool {
+		a, b := l.report.Refused[i], l.report.Refused[j]
+		return a.File < b.File || a.File == b.File && a.Line < b.Line
+	})
+	for i, r := range l.rules {
+		r.index = i
+	}
+	l.report.Loaded = l.report.Total - len(l.report.Refused)
+	run := l.rules
+	if opt.Sensors != nil {
+		run = l.prune()
+	}
+	set, err := newSet(l.rules, run)
+	if err != nil {
+		return nil, nil, err
+	}
+	return set, l.report, nil
+}
+
+func (l *loader) refuse(file string, err error) {
+	r := Refused{File: file, Line: 1, Reason: err.Error()}
+	var f *fault
+	if errors.As(err, &f) {
+		r.Line, r.Reason = f.line, f.reason
+	}
+	l.report.Refused = append(l.report.Refused, r)
+}
+
+func (l *loader) file(src Source, p string) error {
+	st, err := fs.Stat(src.FS, p)
+	if err != nil {
+		return err
+	}
+	file := path.Join(filepath.ToSlash(src.Name), p)
+	if st.Size() > maxFile {
+		l.report.Total++
+		l.refuse(file, faultf(1, "file is larger than %d bytes", maxFile))
+		return nil
+	}
+	raw, err := fs.ReadFile(src.FS, p)
+	if err != nil {
+		return err
+	}
+	docs, err := documents(raw)
+	if err != nil {
+		l.report.Total++
+		l.refuse(file, err)
+	}
+	for i, d := range docs {
+		l.report.Total++
+		if err := l.document(src, file, i, d); err != nil {
+			l.refuse(file, err)
+		}
+	}
+	return nil
+}
+
+// document compiles one document or puts it aside for later.
+func (l *loader) document(src Source, file string, number int, n *yaml.Node) error {
+	entries, err := pairs(n)
+	if err != nil {
+		return err
+	}
+	keys := map[string]*yaml.Node{}
+	for _, p := range entries {
+		keys[p.key.Value] = p.value
+	}
+	r := &Rule{Path: file, Line: n.Line, License: src.License}
+	if err := readMeta(r, keys, n.Line); err != nil {
+		return err
+	}
+	if r.ID == "" {
+		r.ID = fmt.Sprintf("%s#%d", file, number)
+	}
+	if err := unsupported(r, keys); err != nil {
+		return err
+	}
+	if other := l.byID[r.ID]; other != nil {
+		return faultf(keys["id"].Line, "id %s is already that of %s", r.ID, other.Path)
+	}
+	if other := l.byName[r.Name]; r.Name != "" && other != nil {
+		return faultf(keys["name"].Line, "name %q is already that of %s", r.Name, other.Path)
+	}
+	switch {
+	case keys["correlation"] != nil:
+		l.correlations = append(l.correlations, &pending{r, keys["correlation"]})
+		l.admit(r)
+		return nil
+	case keys["filter"] != nil:
+		l.filters = append(l.filters, &pending{r, keys["filter"]})
+		return nil
+	case keys["detection"] == nil:
+		return faultf(n.Line, "no detection, correlation or filter section")
+	}
+	if r.expr, err = detection(keys["detection"], l.opt.Placeholders); err != nil {
+		return err
+	}
+	l.admit(r)
+	return nil
+}
+
+func (l *loader) admit(r *Rule) {
+	l.rules = append(l.rules, r)
+	l.byID[r.ID] = r
+	if r.Name != "" {
+		l.byName[r.Name] = r
+	}
+}
+
+// drop takes back a rule that was admitted too early.
+func (l *loader) drop(r *Rule) {
+	l.rules = slices.DeleteFunc(l.rules, func(x *Rule) bool { return x == r })
+	delete(l.byID, r.ID)
+	if r.Name != "" {
+		delete(l.byName, r.Name)
+	}
+}
+
+// find gives the rule that an id or a name stands for.
+func (l *loader) find(ref string) *Rule {
+	if r := l.byID[ref]; r != nil {
+		return r
+	}
+	return l.byName[ref]
+}
+
+// unsupported refuses what its authors have set aside: the status, or the folder that SigmaHQ keeps for it.
+func unsupported(r *Rule, keys map[string]*yaml.Node) error {
+	if r.Status == "unsupported" {
+		// The condition usually shows why, and is the better reason.
+		if d := keys["detection"]; d != nil {
+			if _, err := detection(d, nil); err != nil {
+				return err
+			}
+		}
+		return faultf(keys["status"].Line, "status is unsupported: its authors say that it cannot be used as it is")
+	}
+	for _, dir := range strings.Split(path.Dir(r.Path), "/") {
+		if dir == "unsupported" {
+			return faultf(r.Line, `lies in a folder "unsupported": its authors have set it aside`)
+		}
+	}
+	return nil
+}
+
+func readMeta(r *Rule, keys map[string]*yaml.Node, line int) error {
+	for _, f := range []struct {
+		key string
+		to  *string
+	}{{"id", &r.ID}, {"name", &r.Name}, {"title", &r.Title}, {"description", &r.Description}, {"status", &r.Status},
+		{"level", &r.Level}, {"author", &r.Author}, {"license", &r.License}} {
+		if keys[f.key] == nil {
+			continue
+		}
+		s, err := text(keys[f.key])
+		if err != nil {
+			return err
+		}
+		*f.to = s
+	}
+	for _, f := range []struct {
+		key string
+		to  *[]string
+	}{{"tags", &r.Tags}, {"references", &r.References}, {"falsepositives", &r.FalsePositives}} {
+		s, err := texts(keys[f.key])
+		if err != nil {
+			return err
+		}
+		*f.to = s
+	}
+	if keys["action"] != nil {
+		return faultf(keys["action"].Line, "action belongs to the rule collections that left the specification with 2.0")
+	}
+	if r.Title == "" {
+		return faultf(line, "no title")
+	}
+	r.Level = strings.ToLower(r.Level)
+	if r.Level != "" && levels[r.Level] == 0 {
+		return faultf(keys["level"].Line, "level %q is none of informational, low, medium, high, critical", r.Level)
+	}
+	if tax, err := text(keys["taxonomy"]); err != nil || tax != "" && tax != "sigma" {
+		return faultf(keys["taxonomy"].Line, "taxonomy %q: only the default taxonomy sigma is known here", tax)
+	}
+	r.Techniques = techniques(r.Tags)
+	if keys["correlation"] != nil {
+		return nil
+	}
+	return readLogSource(r, keys["logsource"], line)
+}
+
+func readLogSource(r *Rule, n *yaml.Node, line int) error {
+	if n == nil {
+		return faultf(line, "no logsource")
+	}
+	entries, err := pairs(n)
+	if err != nil {
+		return err
+	}
+	for _, p := range entries {
+		s, err := text(p.value)
+		if err != nil && p.key.Value != "definition" {
+			return err
+		}
+		s = strings.ToLower(s)
+		switch p.key.Value {
+		case "category":
+			r.LogSource.Category = s
+		case "product":
+			r.LogSource.Product = s
+		case "service":
+			r.LogSource.Service = s
+		}
+	}
+	if r.LogSource == (LogSource{}) {
+		return faultf(n.Line, "logsource names no category, product or service")
+	}
+	return nil
+}
+
+// applyFilters puts each filter behind the rules it names.
+func (l *loader) applyFilters() {
+	for _, f := range l.filters {
+		if err := l.filter(f); err != nil {
+			l.refuse(f.rule.Path, err)
+		}
+	}
+}
+
+func (l *loader) filter(f *pending) error {
+	e, err := detection(f.body, l.opt.Placeholders, "rules")
+	if err != nil {
+		return err
+	}
+	var refs []string
+	any := true
+	entries, _ := pairs(f.body)
+	for _, p := range entries {
+		if p.key.Value != "rules" {
+			continue
+		}
+		if refs, err = texts(p.value); err != nil {
+			return err
+		}
+		any = len(refs) == 1 && refs[0] == "any"
+	}
+	// What the filter keeps: its condition where that begins with not, else everything but what it describes.
+	keep := e
+	if e.op != opNot {
+		keep = not(e)
+	}
+	var targets []*Rule
+	for _, r := range l.rules {
+		if r.expr == nil || !f.rule.LogSource.covers(r.LogSource) {
+			continue
+		}
+		if any || slices.Contains(refs, r.ID) || r.Name != "" && slices.Contains(refs, r.Name) {
+			targets = append(targets, r)
+		}
+	}
+	if len(targets) == 0 {
+		return faultf(f.body.Line, "filter names no loaded rule of log source %s", f.rule.LogSource)
+	}
+	for _, r := range targets {
+		r.expr = and(r.expr, keep)
+	}
+	return nil
+}
