@@ -215,3 +215,11 @@ func roleOf(ev *event.Event) role {
 	}
 	return atServer
 }
+
+func parseAddr(s string) netip.Addr {
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return a.Unmap()
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package decide is the one judgement: what is to be done about an incident, to
+// which entity, for how long and why.
+//
+// In come incidents with the finding that changed them, the policy and the
+// exceptions; out come orders. It believes the incident's calibrated score and the
+// policy's costs; layers never block by themselves.
+//
+// The worst trap: an order is only a wish. The last guard rail stands in the
+// enforcer (package respond), which refuses what would cut the operator or a
+// declared peer whatever is decided here.
+package decide
+
+import (
+	"encoding/hex"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/ringwall/ringwall/action"
+	"github.com/ringwall/ringwall/entity"
+	"github.com/ringwall/ringwall/verdict"
+)
+
+// Policy is what may be done. The zero Stage is observe.
+type Policy struct {
+	Stage    action.Stage   `yaml:"stage"`    // observe (default), shadow, enforce
+	Act      float64        `yaml:"act"`      // incident score from which actions are ordered; default 0.9
+	Lifetime time.Duration  `yaml:"lifetime"` // of every action; default 1 h
+	Allow    []netip.Prefix `yaml:"allow"`    // never acted against
+	Kinds    []action.Kind  `yaml:"actions"`  // permitted kinds; default all but isolate_host
+	Reach    int            `yaml:"reach"`    // hosts and peers one incident may touch; default 16
+}
+
+// DefaultPolicy observes.
+func DefaultPolicy() Policy {
+	return Policy{
+		Act: 0.9, Lifetime: time.Hour, Reach: 16,
+		Kinds: []action.Kind{action.BlockAddress, action.CutConnection, action.KillTree, action.QuarantineFile},
+	}
+}
+
+// Decider turns incidents into orders. It belongs to one goroutine.
+type Decider struct {
+	policy     Policy
+	exceptions *Exceptions
+	ordered    map[string]bool // ids given already
+	reach      map[string]int  // per incident
+}
+
+// orderedKept bounds the memory of what was ordered; the ledger drops doubles too.
+const orderedKept = 1 << 14
+
+// New makes a decider.
+func New(p Policy, ex *Exceptions) *Decider {
+	def := DefaultPolicy()
+	if p.Act == 0 {
+		p.Act = def.Act
+	}
+	if p.Lifetime == 0 {
+		p.Lifetime = def.Lifetime
+	}
+	if p.Kinds == nil {
+		p.Kinds = def.Kinds
+	}
+	if p.Reach == 0 {
+		p.Reach = def.Reach
+	}
+	return &Decider{policy: p, exceptions: ex, ordered: map[string]bool{}, reach: map[string]int{}}
+}
+
+// Decide gives the orders that follow from the finding that changed the incident,
+// in the order that leaves no gap. now is the time of the decision.
+func (d *Decider) Decide(inc *verdict.Incident, f *verdict.Finding, now time.Time) []action.Order {
+	if inc.Score < d.policy.Act || !f.Black() {
+		return nil
+	}
+	if len(d.ordered) > orderedKept {
+		clear(d.ordered)
+		clear(d.reach)
+	}
+	var out []action.Order
+	for _, host := range inc.Hosts {
+		for _, addr := range d.addresses(inc, f) {
+			s := &entity.Sighting{Kind: entity.Kind_ADDRESS, Text: addr.String()}
+			out = d.order(out, inc, f, host, action.BlockAddress, s, now)
+			out = d.order(out, inc, f, host, action.CutConnection, s, now)
+		}
+	}
+	for _, s := range f.Subjects {
+		switch {
+		case s.Kind == entity.Kind_PROCESS && s.Role == "actor":
+			out = d.order(out, inc, f, f.Host, action.KillTree, s, now)
+		case s.Kind == entity.Kind_FILE && f.Layer == "file":
+			out = d.order(out, inc, f, f.Host, action.QuarantineFile, s, now)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b action.Order) int {
+		return slices.Index(action.Sequence, a.Kind) - slices.Index(action.Sequence, b.Kind)
+	})
+	return out
+}
+
+// addresses are the outside peers of the incident: the client behind its entry and
+// peers that a finding names as source.
+func (d *Decider) addresses(inc *verdict.Incident, f *verdict.Finding) []netip.Addr {
+	var out []netip.Addr
+	add := func(a netip.Addr) {
+		if a.IsValid() && !a.IsLoopback() && !a.IsUnspecified() && !slices.Contains(out, a) && !d.allowed(a) {
+			out = append(out, a)
+		}
+	}
+	e := inc.GetEntry()
+	switch e.GetKind() {
+	case entity.Kind_REQUEST:
+		add(e.GetRequest().GetFlow().Src().Addr())
+	case entity.Kind_FLOW:
+		add(e.GetFlow().Src().Addr())
+	}
+	for _, s := range f.Subjects {
+		if s.Kind == entity.Kind_ADDRESS && s.Role == "source" {
+			if a, err := netip.ParseAddr(s.Text); err == nil {
+				add(a)
+			}
+		}
+	}
+	return out
+}
+
+func (d *Decider) allowed(a netip.Addr) bool {
+	return slices.ContainsFunc(d.policy.Allow, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+func (d *Decider) order(out []action.Order, inc *verdict.Incident, f *verdict.Finding, host string, kind action.Kind, s *entity.Sighting, now time.Time) []action.Order {
+	if !slices.Contains(d.policy.Kinds, kind) {
+		return out
+	}
+	sum := xxh3.HashString128(inc.Id + "/" + host + "/" + string(kind) + "/" + s.Label()).Bytes()
+	id := "a-" + hex.EncodeToString(sum[:8])
+	if d.ordered[id] || d.reach[inc.Id] >= d.policy.Reach*len(action.Sequence) {
+		return out
+	}
+	d.ordered[id] = true
+	d.reach[inc.Id]++
+	return append(out, action.Order{
+		ID: id, Tenant: inc.Tenant, Host: host, Kind: kind, Subject: s, Incident: inc.Id,
+		Findings: []string{f.Id}, Reason: f.Title, Policy: f.Bundle, Stage: d.policy.Stage,
+		Ordered: now, Deadline: now.Add(d.policy.Lifetime),
+	})
+}

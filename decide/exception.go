@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package decide
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"path"
+	"sync"
+	"time"
+
+	"github.com/ringwall/ringwall/entity"
+	"github.com/ringwall/ringwall/verdict"
+)
+
+// Exception says that what matches its scope was ordinary. It is an object of its
+// own, never an edit of a rule. An unknown value never matches.
+type Exception struct {
+	ID      string    `json:"id" yaml:"id"`
+	Scope   Scope     `json:"scope" yaml:"scope"`
+	Reason  string    `json:"reason" yaml:"reason"`
+	Owner   string    `json:"owner" yaml:"owner"`
+	Expires time.Time `json:"expires" yaml:"expires"`
+	Hits    uint64    `json:"hits" yaml:"-"`
+}
+
+// Scope narrows an exception; an empty field does not narrow, but at least Rule or
+// Stage must be set.
+type Scope struct {
+	Layer  string `json:"layer,omitempty" yaml:"layer,omitempty"`
+	Stage  string `json:"stage,omitempty" yaml:"stage,omitempty"`
+	Rule   string `json:"rule,omitempty" yaml:"rule,omitempty"`
+	Host   string `json:"host,omitempty" yaml:"host,omitempty"`
+	Exe    string `json:"exe,omitempty" yaml:"exe,omitempty"`   // path.Match pattern of an acting process
+	Path   string `json:"path,omitempty" yaml:"path,omitempty"` // path.Match pattern of a file
+	Source string `json:"source,omitempty" yaml:"source,omitempty"`
+}
+
+// Validate names what is missing.
+func (e *Exception) Validate() error {
+	var errs []error
+	if e.Scope.Rule == "" && e.Scope.Stage == "" {
+		errs = append(errs, errors.New("scope names neither rule nor stage, so it would hide everything"))
+	}
+	if e.Reason == "" || e.Owner == "" {
+		errs = append(errs, errors.New("reason and owner are required"))
+	}
+	if e.Expires.IsZero() {
+		errs = append(errs, errors.New("expires is required"))
+	}
+	if e.Scope.Source != "" {
+		if _, err := netip.ParsePrefix(e.Scope.Source); err != nil {
+			errs = append(errs, fmt.Errorf("source %q is not a prefix such as 192.0.2.0/24", e.Scope.Source))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("exception %q: %w", e.ID, err)
+	}
+	return nil
+}
+
+// Exceptions is the set in force. Safe for many goroutines.
+type Exceptions struct {
+	mu   sync.Mutex
+	list []*Exception
+}
+
+// NewExceptions checks and holds a list.
+func NewExceptions(list []*Exception) (*Exceptions, error) {
+	for _, e := range list {
+		if err := e.Validate(); err != nil {
+			return nil, err
+		}
+	}
+	return &Exceptions{list: list}, nil
+}
+
+// Match gives the exception that covers a finding at that moment and counts the hit;
+// nil when none does.
+func (x *Exceptions) Match(f *verdict.Finding, now time.Time) *Exception {
+	if x == nil {
+		return nil
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, e := range x.list {
+		if now.Before(e.Expires) && e.Scope.covers(f) {
+			e.Hits++
+			return e
+		}
+	}
+	return nil
+}
+
+func (s *Scope) covers(f *verdict.Finding) bool {
+	for _, pair := range [][2]string{{s.Layer, f.Layer}, {s.Stage, f.Stage}, {s.Rule, f.Rule}, {s.Host, f.Host}} {
+		if pair[0] != "" && pair[0] != pair[1] {
+			return false
+		}
+	}
+	return s.any(s.Exe, f, func(g *entity.Sighting) string { return g.GetProcess().GetExe() }) &&
+		s.any(s.Path, f, func(g *entity.Sighting) string { return g.GetFile().GetPath() }) &&
+		s.from(f)
+}
+
+func (s *Scope) any(pattern string, f *verdict.Finding, value func(*entity.Sighting) string) bool {
+	if pattern == "" {
+		return true
+	}
+	for _, g := range f.Subjects {
+		if v := value(g); v != "" {
+			if ok, _ := path.Match(pattern, v); ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (s *Scope) from(f *verdict.Finding) bool {
+	if s.Source == "" {
+		return true
+	}
+	p, err := netip.ParsePrefix(s.Source)
+	if err != nil {
+		return false
+	}
+	for _, g := range f.Subjects {
+		a := g.GetRequest().GetFlow().Src().Addr()
+		if g.Kind == entity.Kind_ADDRESS {
+			a, _ = netip.ParseAddr(g.Text)
+		}
+		if a.IsValid() && p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}

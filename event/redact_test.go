@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package event
+
+import (
+	"strings"
+	"testing"
+)
+
+var redactor = NewRedactor([]byte("0123456789abcdef"))
+
+func TestSecretsVanish(t *testing.T) {
+	const s = "S3cr3t-Value9"
+	cases := map[string]string{
+		"header":        redactor.Header("Authorization", "Bearer "+s),
+		"api key":       redactor.Header("X-Api-Key", s),
+		"cookie":        redactor.Header("Cookie", "a=1; PHPSESSID="+s),
+		"set-cookie":    redactor.Header("Set-Cookie", "sid="+s+"; Path=/"),
+		"referer":       redactor.Header("Referer", "http://x/?token="+s),
+		"form":          redactor.Param("password", s),
+		"json in param": redactor.Param("data", `{"user":"a","password":"`+s+`"}`),
+		"query":         redactor.URI("/login?user=a&pass=" + s + "&x=1"),
+		"command query": redactor.URI("/run.php?c=redis-cli%20-h%20data%20-a%20" + s + "%20ping"),
+		"plus query":    redactor.URI("/run.php?c=redis-cli+-h+data+-a+" + s + "+ping"),
+		"userinfo":      redactor.URI("http://bob:" + s + "@host/x"),
+		"argv next":     strings.Join(redactor.Argv([]string{"redis-cli", "-h", "data", "-a", s, "ping"}), " "),
+		"argv pair":     strings.Join(redactor.Argv([]string{"prog", "--password=" + s}), " "),
+		"argv long":     strings.Join(redactor.Argv([]string{"prog", "--api-token", s}), " "),
+		"argv glued":    strings.Join(redactor.Argv([]string{"/usr/bin/mysql", "-uroot", "-p" + s}), " "),
+		"argv shell":    strings.Join(redactor.Argv([]string{"sh", "-c", "redis-cli -h data -a " + s + " info"}), " "),
+		"argv curl":     strings.Join(redactor.Argv([]string{"curl", "-u", "bob:" + s, "http://x"}), " "),
+		"argv header":   strings.Join(redactor.Argv([]string{"curl", "-H", "Authorization: Bearer " + s}), " "),
+		"argv sshpass":  strings.Join(redactor.Argv([]string{"sshpass", "-p", s, "ssh", "x"}), " "),
+		"env":           strings.Join(redactor.Env([]string{"DB_PASSWORD=" + s}), " "),
+		"env url":       strings.Join(redactor.Env([]string{"DATABASE_URL=postgres://u:" + s + "@db/x"}), " "),
+		"log":           redactor.Text(`client sent {"token": "` + s + `"}`),
+	}
+	for name, got := range cases {
+		if strings.Contains(got, s) {
+			t.Errorf("%s: secret survives in %q", name, got)
+		}
+	}
+	if a, b := redactor.Param("password", s), redactor.Argv([]string{"redis-cli", "-a", s})[2]; a != b {
+		t.Errorf("the same secret must give the same hash: %q, %q", a, b)
+	}
+	card := "4111 1111 1111 1111"
+	if got := redactor.Text("paid with " + card); strings.Contains(got, "1111") {
+		t.Errorf("card number survives: %q", got)
+	}
+}
+
+func TestOrdinaryTextStays(t *testing.T) {
+	for _, s := range []string{
+		"/index.php?page=2&sort=name", "/uploads/run.php?c=id", "tar czf - /srv/www",
+		"nginx -s reload", "GET /passport/photos HTTP/1.1", "order 1234567890123 shipped",
+	} {
+		if got := redactor.URI(s); got != s {
+			t.Errorf("URI(%q) = %q", s, got)
+		}
+		if got := redactor.Text(s); got != s {
+			t.Errorf("Text(%q) = %q", s, got)
+		}
+	}
+	argv := []string{"ls", "-a", "/etc"}
+	if got := redactor.Argv(argv); strings.Join(got, " ") != "ls -a /etc" {
+		t.Errorf("Argv(%q) = %q", argv, got)
+	}
+}
+
+func FuzzRedact(f *testing.F) {
+	f.Add("GET /?token=x", "redis-cli -a b")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		_ = redactor.URI(a)
+		_ = redactor.Text(b)
+		_ = redactor.Argv([]string{a, b, a})
+		_ = redactor.Header(a, b)
+	})
+}
