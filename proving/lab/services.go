@@ -264,3 +264,31 @@ func syslogLine(message, host string) string {
 	}
 	return time.Now().Format(time.Stamp) + " " + host + " " + message + "\n"
 }
+
+// AwaitListening waits until some process of the host listens on the TCP port, without connecting
+// to it.
+func (h *Host) AwaitListening(ctx context.Context, port int) error {
+	want := fmt.Sprintf(":%04X ", port)
+	for {
+		var table []byte
+		err := h.OnNetwork(func() (err error) {
+			table, err = os.ReadFile("/proc/thread-self/net/tcp")
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("read the sockets of host %s: %w", h.Name, err)
+		}
+		for line := range strings.Lines(string(table)) {
+			// proc_net_tcp: "sl local_address rem_address st"; 0A is LISTEN.
+			f := strings.Fields(line)
+			if len(f) > 3 && f[3] == "0A" && strings.Contains(f[1]+" ", want) {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for a listener on port %d of host %s: %w", port, h.Name, ctx.Err())
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
