@@ -59,6 +59,11 @@ func (m *Event) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		}
 		i -= size
 	}
+	if m.Arrival != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Arrival))
+		i--
+		dAtA[i] = 0x70
+	}
 	if m.Actor != nil {
 		size, err := m.Actor.MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
@@ -2141,6 +2146,9 @@ func (m *Event) SizeVT() (n int) {
 		l = m.Actor.SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
+	if m.Arrival != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.Arrival))
+	}
 	if vtmsg, ok := m.Payload.(interface{ SizeVT() int }); ok {
 		n += vtmsg.SizeVT()
 	}
@@ -3368,6 +3376,25 @@ func (m *Event) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 14:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Arrival", wireType)
+			}
+			m.Arrival = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Arrival |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		case 20:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field Process", wireType)
