@@ -33,7 +33,7 @@
 //	process_creation/linux    Image CommandLine ParentImage ParentCommandLine User CurrentDirectory LogonId
 //	                          and ours: StdinKind StdoutKind (socket, listener, unix, pipe, tty, file, null, other),
 //	                          ImageUnlinked ("true": memfd or deleted file), Ancestors (images from the parent
-//	                          upwards, joined by ';', at least 3 where known)
+//	                          upwards, joined by spaces, at least 3 where known)
 //	file_event/linux          TargetFilename Image User, ours: ParentImage Ancestors
 //	file_access/linux         the same, for reads of listed sensitive paths
 //	process_access/linux      SourceImage SourceUser TargetImage TargetUser GrantedAccess (the ptrace request)

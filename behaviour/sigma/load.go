@@ -75,12 +75,23 @@ func dirSources(dirs []string) ([]Source, error) {
 			return nil, fmt.Errorf("read Sigma rules in %q: %w", d, err)
 		}
 		if st.IsDir() {
-			sources = append(sources, Source{FS: os.DirFS(d), Name: d})
+			sources = append(sources, Source{FS: os.DirFS(d), Name: d, License: licenseOf(d)})
 			continue
 		}
-		sources = append(sources, Source{FS: oneFile{os.DirFS(filepath.Dir(d)), filepath.Base(d)}, Name: filepath.Dir(d)})
+		sources = append(sources, Source{FS: oneFile{os.DirFS(filepath.Dir(d)), filepath.Base(d)}, Name: filepath.Dir(d), License: licenseOf(filepath.Dir(d))})
 	}
 	return sources, nil
+}
+
+// licenseOf finds the licence that the Sigma project puts beside its rules, in the folder or up to three above.
+func licenseOf(dir string) string {
+	for range 4 {
+		if _, err := os.Stat(filepath.Join(dir, "LICENSE.Detection.Rules.md")); err == nil {
+			return "DRL-1.1"
+		}
+		dir = filepath.Join(dir, "..")
+	}
+	return ""
 }
 
 // oneFile is a file system in which only one file of another is seen.
@@ -115,6 +126,7 @@ type loader struct {
 type pending struct {
 	rule *Rule
 	body *yaml.Node
+	top  map[string]*yaml.Node // the whole document
 }
 
 // Compile reads every *.yml and *.yaml file of the sources, in order of path. The error tells of sources that
@@ -222,11 +234,11 @@ func (l *loader) document(src Source, file string, number int, n *yaml.Node) err
 	}
 	switch {
 	case keys["correlation"] != nil:
-		l.correlations = append(l.correlations, &pending{r, keys["correlation"]})
+		l.correlations = append(l.correlations, &pending{r, keys["correlation"], keys})
 		l.admit(r)
 		return nil
 	case keys["filter"] != nil:
-		l.filters = append(l.filters, &pending{r, keys["filter"]})
+		l.filters = append(l.filters, &pending{r, keys["filter"], keys})
 		return nil
 	case keys["detection"] == nil:
 		return faultf(n.Line, "no detection, correlation or filter section")

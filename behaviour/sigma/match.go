@@ -13,8 +13,8 @@ import (
 type Set struct {
 	rules []*Rule // all that were loaded
 	run   []*Rule // single-event rules that are matched
+	multi []*Rule // correlations
 	known [3]map[string]bool
-	count int // correlations
 
 	groups  atomic.Pointer[map[LogSource]*group]
 	growing sync.Mutex // guards replacing groups
@@ -31,7 +31,7 @@ func newSet(rules, run []*Rule) (*Set, error) {
 	}
 	for _, r := range run {
 		if r.related != nil {
-			s.count++
+			s.multi = append(s.multi, r)
 			continue
 		}
 		s.run = append(s.run, r)
