@@ -120,7 +120,7 @@ func Packets(image []byte, visit func(gopacket.Packet)) {
 			return
 		}
 		link := src.LinkType()
-		if link == 12 || link == 14 || link == 101 { // DLT_RAW in its three numbers
+		if link == 12 || link == 14 || link == 101 || link == 228 { // raw IP in its four numbers
 			link = layers.LinkTypeRaw
 		}
 		visit(gopacket.NewPacket(data, link, gopacket.DecodeOptions{NoCopy: true}))
