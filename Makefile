@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make help` lists the targets.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X github.com/ringwall/ringwall/cli.Version=$(VERSION)
+DATA    ?= ./var
+ARGS    ?=
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+.PHONY: up
+up: build ## build and run agent and brain in one process; Ctrl-C ends it
+	bin/ringwall up --data $(DATA) $(ARGS)
+
+.PHONY: down
+down: ## take every trace out of kernel and firewall, put moved files back
+	@[ -x bin/ringwall ] && bin/ringwall off --data $(DATA) || echo "nothing built, nothing to undo"
+
+.PHONY: build
+build: ## bin/ringwall (all roles) and bin/ringwall-agent (static), also for arm64
+	@scripts/need build
+	CGO_ENABLED=1 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ringwall ./cmd/ringwall
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ringwall-agent ./cmd/ringwall-agent
+
+.PHONY: arm64
+arm64: ## bin/ringwall-agent-arm64, cross-built
+	CGO_ENABLED=0 GOARCH=arm64 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ringwall-agent-arm64 ./cmd/ringwall-agent
+
+.PHONY: test
+test: build ## all tests; those that need root run when root and skip, saying so, when not
+	@scripts/need test
+	go vet ./...
+	go test ./...
+
+.PHONY: race
+race: ## tests of the packages with shared state, under the race detector
+	CGO_ENABLED=1 go test -race ./event ./funnel ./health ./spool ./bus ./bundle ./identity ./intel/... ./decide
+
+.PHONY: lint
+lint: ## staticcheck
+	go tool staticcheck ./...
+
+.PHONY: range
+range: build ## the proving ground: web-upload and ordinary-day (needs root)
+	@scripts/need test
+	bin/ringwall range run proving/scenarios/web-upload.yaml $(ARGS)
+	bin/ringwall range run proving/scenarios/ordinary-day.yaml --minutes 2 $(ARGS)
+
+.PHONY: demo
+demo: build ## watch a recorded intrusion being seen, traced and answered (no root)
+	bin/ringwall demo
+
+.PHONY: clean
+clean: ## remove what make built
+	rm -rf bin
