@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only)
+// The socket programs: data in and out whatever the syscall, state changes, resets.
+#pragma once
+
+// on_datagram: a DNS question, or the first datagram to a new address.
+LOCAL int on_datagram(u64 sock, u64 cookie, u32 slot, u64 regs, u64 len)
+{
+	struct sock *sk = (void *)sock;
+	struct pt_regs *r = (void *)regs;
+	struct sock_state *st = bpf_map_lookup_elem(&socks, &cookie);
+	if (!st || slot >= SLOTS)
+		return 0;
+	struct tuple t = {};
+	fill_tuple(&t, sk);
+	t.cookie = cookie;
+	u64 n = len, buf = user_buffer(r, &n);
+	if (t.rport == 0) {
+		u32 nr = SYS_NR(r);
+		u64 name = 0;
+		u8 sa[24] = {};
+		if (nr == NR_sendto)
+			name = ARG5(r);
+		else if (nr == NR_sendmsg || nr == NR_sendmmsg)
+			bpf_probe_read_user(&name, sizeof(name), (void *)ARG2(r));
+		if (!name || bpf_probe_read_user(sa, 8, (void *)name))
+			return 0;
+		u16 family = *(u16 *)sa;
+		t.rport = (u16)sa[2] << 8 | sa[3];
+		if (family == AF_INET) {
+			__builtin_memcpy(t.raddr, sa + 4, 4);
+			t.family = AF_INET;
+		} else {
+			bpf_probe_read_user(t.raddr, 16, (void *)(name + 8));
+		}
+	}
+	u64 *now = (u64 *)t.raddr, *old = (u64 *)st->t.raddr;
+	bool fresh = st->t.rport != t.rport || now[0] != old[0] || now[1] != old[1] || !(st->flags & SOCK_OWNED);
+	bool dns = t.rport == 53 && buf && n >= 17;
+	if (!fresh && !dns)
+		return 0;
+	if (over_cap(slot, CLASS_DATAGRAM, bpf_get_current_pid_tgid() >> 32))
+		return 0;
+	if (fresh) {
+		st->t = t;
+		st->flags |= SOCK_OWNED;
+		struct net_rec v = {};
+		fill_hdr(&v.h, REC_NET, NET_SEND, slot);
+		v.h.len = sizeof(v);
+		v.t = t;
+		v.sent = len;
+		out_bulk(slot, CLASS_DATAGRAM, &v, sizeof(v));
+	}
+	struct scratch *s = get_scratch();
+	if (!dns || !s)
+		return 0;
+	struct dns_rec *d = (void *)s;
+	fill_hdr(&d->h, REC_DNS, 0, slot);
+	d->t = t;
+	d->total = len;
+	u32 off = copy_user(s, sizeof(*d), buf, n, DNS_MAX);
+	d->cap = off - sizeof(*d);
+	d->h.len = off;
+	out_bulk(slot, CLASS_DATAGRAM, s, total(off));
+	return 0;
+}
+
+INLINE int on_data(struct sock *sk, u64 cookie, struct pt_regs *r, u64 ret, bool sending)
+{
+	u16 family = RD(sk, __sk_common.skc_family), type = RD(sk, sk_type);
+	if (family != AF_UNIX && family != AF_INET && family != AF_INET6)
+		return 0;
+	if (type != SOCK_STREAM && !(sending && type == SOCK_DGRAM && family != AF_UNIX))
+		return 0;
+	u32 slot = slot_of_current();
+	if (slot >= SLOTS) {
+		count(NO_SLOT, CLASS_REQUEST, 1);
+		return 0;
+	}
+	struct sock_state *st = state_of(sk, cookie, slot);
+	if (!st)
+		return 0;
+	if (type == SOCK_DGRAM)
+		return on_datagram((u64)sk, cookie, slot, (u64)r, ret);
+	if (family == AF_UNIX) {
+		if (!(st->flags & SOCK_PAIRED))
+			emit_pair((u64)sk, cookie, slot);
+	} else if ((st->flags & (SOCK_PASSIVE | SOCK_ACCEPTED)) == SOCK_PASSIVE) {
+		claim(cookie, slot);
+	}
+	u64 len = ret, buf = user_buffer(r, &len);
+	if (sending)
+		sent(sk, st, cookie, slot, buf, len, ret);
+	else
+		received(sk, st, cookie, slot, buf, len, ret);
+	return 0;
+}
+
+SEC("tp_btf/sock_recv_length")
+int on_recv(u64 *ctx)
+{
+	struct sock *sk = (void *)ctx[0];
+	int ret = ctx[1], flags = ctx[2];
+	if (ret <= 0 || flags & MSG_PEEK)
+		return 0;
+	return on_data(sk, bpf_get_socket_cookie(sk), (void *)bpf_task_pt_regs(bpf_get_current_task_btf()), ret, false);
+}
+
+SEC("tp_btf/sock_send_length")
+int on_send(u64 *ctx)
+{
+	struct sock *sk = (void *)ctx[0];
+	int ret = ctx[1];
+	if (ret <= 0)
+		return 0;
+	return on_data(sk, bpf_get_socket_cookie(sk), (void *)bpf_task_pt_regs(bpf_get_current_task_btf()), ret, true);
+}
+
+// Before 6.3 there is no sock_*_length: the exits of the read and write calls stand in.
+SEC("tp_btf/sys_exit")
+int on_sys_exit_sockets(u64 *ctx)
+{
+	struct pt_regs *r = (void *)ctx[0];
+	s64 ret = ctx[1];
+	u32 nr = SYS_NR(r);
+	bool sending = nr == NR_write || nr == NR_writev || nr == NR_sendto || nr == NR_sendmsg || nr == NR_sendmmsg;
+	if (!sending && nr != NR_read && nr != NR_readv && nr != NR_recvfrom && nr != NR_recvmsg)
+		return 0;
+	if (ret <= 0 || (nr == NR_recvfrom && ARG4(r) & MSG_PEEK) || (nr == NR_recvmsg && ARG3(r) & MSG_PEEK))
+		return 0;
+	struct file *f = file_of_fd(CURRENT, ARG1(r));
+	if (!f)
+		return 0;
+	struct inode *i = RD(f, f_inode);
+	if ((RD(i, i_mode) & 0170000) != 0140000)
+		return 0;
+	struct socket *so = RD(f, private_data);
+	struct sock *sk = RD(so, sk);
+	if (!sk)
+		return 0;
+	u64 cookie = RD(sk, __sk_common.skc_cookie.counter);
+	if (!cookie)
+		cookie = (u64)sk;
+	return on_data(sk, cookie, r, nr == NR_sendmmsg ? 1 : ret, sending);
+}
+
+INLINE u64 cookie_of(struct sock *sk)
+{
+	if (HELPER_EXISTS(BPF_FUNC_get_socket_cookie))
+		return bpf_get_socket_cookie(sk);
+	return (u64)sk; // before 5.12: the address, forgotten at close
+}
+
+INLINE void opening(struct sock *sk, u64 cookie)
+{
+	u32 slot = slot_of_current();
+	if (slot >= SLOTS)
+		return;
+	struct sock_state st = {};
+	fill_tuple(&st.t, sk);
+	st.t.cookie = cookie;
+	st.slot = slot;
+	st.flags = SOCK_CONNECTING | SOCK_OWNED;
+	fill_actor(&st.owner, CURRENT, slot);
+	bpf_map_update_elem(&socks, &cookie, &st, UPDATE_ANY);
+}
+
+INLINE void established(struct sock *sk, u64 cookie, int old)
+{
+	struct sock_state *st = bpf_map_lookup_elem(&socks, &cookie);
+	if (old == TCP_SYN_RECV) {
+		struct sock_state fresh = {};
+		fill_tuple(&fresh.t, sk);
+		fresh.t.cookie = cookie;
+		fresh.slot = slot_of_netns(fresh.t.netns);
+		fresh.flags = SOCK_PASSIVE;
+		struct listen_key k = {.netns = fresh.t.netns, .port = fresh.t.lport};
+		struct actor *a = bpf_map_lookup_elem(&listeners, &k);
+		if (a) {
+			fresh.owner = *a;
+			fresh.flags |= SOCK_OWNED;
+		}
+		bpf_map_update_elem(&socks, &cookie, &fresh, UPDATE_ANY);
+		return;
+	}
+	if (!st || !(st->flags & SOCK_CONNECTING) || st->slot >= SLOTS)
+		return;
+	st->flags &= ~SOCK_CONNECTING;
+	fill_tuple(&st->t, sk);
+	st->t.cookie = cookie;
+	emit_net(st, NET_CONNECT, st->slot, &st->owner);
+}
+
+INLINE void closing(struct sock *sk, u64 cookie, int old)
+{
+	struct sock_state *st = bpf_map_lookup_elem(&socks, &cookie);
+	if (!st)
+		return;
+	u32 slot = st->slot;
+	if (slot < SLOTS) {
+		struct net_rec r = {};
+		r.h.type = REC_NET;
+		r.h.op = old == TCP_SYN_SENT ? NET_CONNECT : NET_CLOSE;
+		r.h.len = sizeof(r);
+		r.h.boot_ns = bpf_ktime_get_boot_ns();
+		r.h.a = st->owner;
+		r.t = st->t;
+		r.inbound = (st->flags & SOCK_PASSIVE) != 0;
+		r.failed = old == TCP_SYN_SENT;
+		r.received = RD((struct tcp_sock *)sk, bytes_received);
+		r.sent = RD((struct tcp_sock *)sk, bytes_acked);
+		if ((st->flags & (SOCK_PASSIVE | SOCK_ACCEPTED)) == SOCK_PASSIVE) {
+			// Nobody touched it: the listener's owner stands for it.
+			r.h.op = NET_ACCEPT;
+			out_precious(slot, CLASS_CONNECTION, &r, sizeof(r));
+			r.h.op = NET_CLOSE;
+		}
+		out_precious(slot, CLASS_CONNECTION, &r, sizeof(r));
+	}
+	bpf_map_delete_elem(&socks, &cookie);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int on_state(u64 *ctx)
+{
+	struct sock *sk = (void *)ctx[0];
+	int old = ctx[1], new = ctx[2];
+	if (RD(sk, sk_protocol) != 6)
+		return 0;
+	if (new == TCP_SYN_SENT) {
+		opening(sk, cookie_of(sk));
+	} else if (new == TCP_ESTABLISHED) {
+		established(sk, cookie_of(sk), old);
+	} else if (new == TCP_LISTEN) {
+		u32 slot = slot_of_current();
+		if (slot >= SLOTS)
+			return 0;
+		struct net_rec r = {};
+		fill_hdr(&r.h, REC_NET, NET_LISTEN, slot);
+		r.h.len = sizeof(r);
+		fill_tuple(&r.t, sk);
+		// The state changes before the port is final only for port 0: skc_num has it.
+		if (!r.t.lport)
+			r.t.lport = RD(sk, __sk_common.skc_num);
+		struct listen_key k = {.netns = r.t.netns, .port = r.t.lport};
+		bpf_map_update_elem(&listeners, &k, &r.h.a, UPDATE_ANY);
+		out_precious(slot, CLASS_CONNECTION, &r, sizeof(r));
+	} else if (new == TCP_CLOSE && old != TCP_LISTEN) {
+		closing(sk, cookie_of(sk), old);
+	}
+	return 0;
+}
+
+SEC("tp_btf/tcp_send_reset")
+int on_reset(u64 *ctx)
+{
+	struct sk_buff *skb = (void *)ctx[1];
+	if (ctx[0] || !skb)
+		return 0; // a socket's own reset shows as its close
+	struct net_device *dev = RD(skb, dev);
+	if (!dev)
+		return 0;
+	struct net *net = RD(dev, nd_net.net);
+	u32 netns = RD(net, ns.inum), slot = slot_of_netns(netns);
+	if (slot >= SLOTS) {
+		count(NO_SLOT, CLASS_RESET, 1);
+		return 0;
+	}
+	if (over_cap(slot, CLASS_RESET, 1ULL << 63 | netns))
+		return 0;
+	unsigned char *head = RD(skb, head);
+	u8 ip[40] = {}, tcp[4] = {};
+	bpf_probe_read_kernel(ip, sizeof(ip), head + RD(skb, network_header));
+	bpf_probe_read_kernel(tcp, sizeof(tcp), head + RD(skb, transport_header));
+	struct net_rec r = {};
+	r.h.type = REC_NET;
+	r.h.op = NET_RESET;
+	r.h.len = sizeof(r);
+	r.h.boot_ns = bpf_ktime_get_boot_ns();
+	r.t.proto = 6;
+	r.t.netns = netns;
+	r.inbound = 1;
+	r.t.rport = (u16)tcp[0] << 8 | tcp[1];
+	r.t.lport = (u16)tcp[2] << 8 | tcp[3];
+	if (ip[0] >> 4 == 4) {
+		r.t.family = AF_INET;
+		__builtin_memcpy(r.t.raddr, ip + 12, 4);
+		__builtin_memcpy(r.t.laddr, ip + 16, 4);
+	} else {
+		r.t.family = AF_INET6;
+		__builtin_memcpy(r.t.raddr, ip + 8, 16);
+		__builtin_memcpy(r.t.laddr, ip + 24, 16);
+	}
+	out_bulk(slot, CLASS_RESET, &r, sizeof(r));
+	return 0;
+}

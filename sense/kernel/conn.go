@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kernel
+
+import (
+	"bytes"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ringwall/ringwall/entity"
+	"github.com/ringwall/ringwall/event"
+	"github.com/ringwall/ringwall/wire/http"
+)
+
+// conn is one socket on which requests arrive. Only what is in flight is kept.
+type conn struct {
+	parser  *http.Parser
+	fcgi    *fcgiRequest
+	told    *event.HttpActivity // request told last, for what its body adds
+	bodyHas int                 // bytes of the body that were told of
+	waiting []*event.HttpActivity
+	next    uint32 // ordinal of the next request
+	other   bool   // speaks something that only looks like HTTP
+}
+
+// Pipelined requests remembered until their answers.
+const maxWaiting = 64
+
+// conns is the bounded set of connections. For one goroutine.
+type conns struct {
+	d       *decoder
+	byID    map[uint64]*conn
+	max     int
+	evicted uint64
+}
+
+func newConns(d *decoder, limit int) *conns {
+	return &conns{d: d, byID: map[uint64]*conn{}, max: limit}
+}
+
+func (cs *conns) closed(cookie uint64) { delete(cs.byID, cookie) }
+
+func (cs *conns) get(cookie uint64) *conn {
+	if c := cs.byID[cookie]; c != nil {
+		return c
+	}
+	tries := 0
+	for id, c := range cs.byID { // idle ones first, any after eight looks
+		if len(cs.byID) < cs.max {
+			break
+		}
+		if tries++; len(c.waiting) == 0 || tries > 8 {
+			delete(cs.byID, id)
+			cs.evicted++
+		}
+	}
+	c := &conn{}
+	cs.byID[cookie] = c
+	return c
+}
+
+// data takes the bytes of a request read, or of an answer written.
+func (d *decoder) data(h *header, c *cursor) error {
+	r, err := c.data()
+	if err != nil {
+		return err
+	}
+	cn := d.conns.get(r.tuple.cookie)
+	switch {
+	case h.op == dataAnswer:
+		d.answer(h, &r, cn)
+	case r.proto == protoFCGI:
+		d.fcgiData(h, &r, cn)
+	default:
+		d.httpData(h, &r, cn)
+	}
+	return nil
+}
+
+func (d *decoder) httpData(h *header, r *dataRecord, cn *conn) {
+	if r.start && (cn.parser == nil || !cn.midMessage()) {
+		cn.parser, cn.told = &http.Parser{MaxBody: d.cfg.MessageBytes}, nil
+		cn.next = max(cn.next, r.message-1)
+	}
+	if cn.parser == nil || cn.other {
+		return
+	}
+	for _, e := range cn.parser.FeedTruncated(r.bytes, int(r.total)) {
+		m := e.Message
+		switch e.Kind {
+		case http.Head:
+			if m.Proto == "" && m.Method != "GET" || m.HTTP2() {
+				cn.other = true
+				return
+			}
+			cn.begin(d.httpRequest(m, r, cn.next))
+			d.tellRequest(h, cn, m.Get("Content-Type"), m.Body)
+		case http.End:
+			if cn.told != nil {
+				d.tellBody(h, cn, m.Get("Content-Type"), m.Body, uint64(m.BodyLen))
+			}
+		case http.Lost:
+			if cn.told == nil {
+				cn.other = true // never was HTTP
+			}
+		}
+	}
+}
+
+// midMessage: a head is still incomplete, so what looks like a start may be its rest.
+func (cn *conn) midMessage() bool { return cn.parser != nil && cn.told == nil && !cn.other }
+
+func (cn *conn) begin(a *event.HttpActivity) {
+	cn.told, cn.bodyHas = a, 0
+	cn.next++
+	if len(cn.waiting) < maxWaiting {
+		cn.waiting = append(cn.waiting, a)
+	}
+}
+
+// httpRequest begins the payload from a head.
+func (d *decoder) httpRequest(m *http.Message, r *dataRecord, ordinal uint32) *event.HttpActivity {
+	red := d.opt.Redact
+	a := &event.HttpActivity{Op: event.HttpActivity_REQUEST, Seen: event.HttpActivity_SOCKET, Ordinal: ordinal,
+		Request: &entity.Request{Flow: d.flow(&r.tuple, true), Method: clean(m.Method), Uri: clean(red.URI(m.Target)), Host: clean(m.Get("Host"))}}
+	if a.Request.Flow == nil {
+		a.Channel = r.inode
+	}
+	for i, hd := range m.Headers {
+		if i == maxHeaders {
+			break
+		}
+		a.Headers = append(a.Headers, &event.Header{Name: clean(hd.Name), Value: clean(red.Header(hd.Name, hd.Value))})
+	}
+	a.BodyLen = uint64(max(m.Stated, 0))
+	a.UserAgent, a.ContentType = clean(red.Text(m.Get("User-Agent"))), clean(m.Get("Content-Type"))
+	if m.Flags != 0 {
+		a.Oddities = strings.Split(m.Flags.String(), ",")
+	}
+	_, query := http.SplitTarget(m.Target)
+	a.Params = d.params(nil, query, "query")
+	return a
+}
+
+// tellRequest emits a request as soon as its head is known.
+func (d *decoder) tellRequest(h *header, cn *conn, contentType string, body []byte) {
+	a := cn.told
+	if len(body) > 0 {
+		cn.bodyHas = len(body)
+		d.bodyFeatures(a, contentType, body)
+	}
+	a.Tokens = tokens(a)
+	ev := d.event(h.boot, &h.actor)
+	ev.Payload = &event.Event_Http{Http: a}
+	d.emit(ev)
+}
+
+// tellBody emits the same request (same flow or channel, same ordinal) again when its
+// body came after the head was told.
+func (d *decoder) tellBody(h *header, cn *conn, contentType string, body []byte, bodyLen uint64) {
+	if len(body) <= cn.bodyHas {
+		return
+	}
+	a := proto.Clone(cn.told).(*event.HttpActivity) // what was emitted is not ours any more
+	cn.told, a.BodyLen = a, bodyLen
+	params, uploads := len(a.Params), len(a.Uploads)
+	cn.bodyHas = len(body)
+	d.bodyFeatures(a, contentType, body)
+	if len(a.Params) == params && len(a.Uploads) == uploads {
+		return
+	}
+	a.Tokens = tokens(a)
+	ev := d.event(h.boot, &h.actor)
+	ev.Payload = &event.Event_Http{Http: a}
+	d.emit(ev)
+}
+
+func (d *decoder) fcgiData(h *header, r *dataRecord, cn *conn) {
+	if r.start {
+		cn.fcgi, cn.told = &fcgiRequest{}, nil
+		cn.waiting = cn.waiting[:0]
+		cn.next = max(cn.next, r.message-1)
+	}
+	q := cn.fcgi
+	if q == nil {
+		return
+	}
+	q.feed(r.bytes)
+	q.gap(int(r.total) - len(r.bytes))
+	if q.ready && cn.told == nil {
+		d.fcgiBegin(h, r, cn)
+	} else if cn.told != nil {
+		d.tellBody(h, cn, cn.told.ContentType, q.body, cn.told.BodyLen)
+	}
+}
+
+func (d *decoder) fcgiBegin(h *header, r *dataRecord, cn *conn) {
+	red, v := d.opt.Redact, cn.fcgi.values()
+	a := &event.HttpActivity{Op: event.HttpActivity_REQUEST, Seen: event.HttpActivity_FASTCGI, Ordinal: cn.next,
+		Script: clean(v["SCRIPT_FILENAME"]), ContentType: clean(v["CONTENT_TYPE"]), UserAgent: clean(red.Text(v["HTTP_USER_AGENT"])),
+		Request: &entity.Request{Method: clean(v["REQUEST_METHOD"]), Uri: clean(red.URI(v["REQUEST_URI"])), Host: clean(v["HTTP_HOST"]),
+			Flow: paramFlow(v, h.actor.netns)}}
+	if a.Request.Uri == "" {
+		a.Request.Uri = clean(red.URI(v["SCRIPT_NAME"]))
+	}
+	if r.tuple.family == 1 {
+		a.Channel = r.inode
+	}
+	a.BodyLen, _ = strconv.ParseUint(v["CONTENT_LENGTH"], 10, 64)
+	a.Params = d.params(nil, v["QUERY_STRING"], "query")
+	cn.begin(a)
+	d.tellRequest(h, cn, a.ContentType, cn.fcgi.body)
+}
+
+// paramFlow is the client's conversation with the web server, as the parameters say.
+func paramFlow(v map[string]string, netns uint32) *entity.Flow {
+	src, err1 := netip.ParseAddr(v["REMOTE_ADDR"])
+	dst, err2 := netip.ParseAddr(v["SERVER_ADDR"])
+	sp, err3 := strconv.ParseUint(v["REMOTE_PORT"], 10, 16)
+	dp, err4 := strconv.ParseUint(v["SERVER_PORT"], 10, 16)
+	if err1 != nil || err2 != nil || err3 != nil || err4 != nil {
+		return nil
+	}
+	return &entity.Flow{SrcIp: src.Unmap().AsSlice(), SrcPort: uint32(sp), DstIp: dst.Unmap().AsSlice(), DstPort: uint32(dp),
+		Proto: 6, Netns: uint64(netns)}
+}
+
+// answer emits the response to the oldest request that waits for one.
+func (d *decoder) answer(h *header, r *dataRecord, cn *conn) {
+	if len(cn.waiting) == 0 {
+		return
+	}
+	q := cn.waiting[0]
+	var status uint32
+	if q.Seen == event.HttpActivity_FASTCGI {
+		status = fcgiStatus(r.bytes)
+	} else {
+		status = httpStatus(r.bytes)
+	}
+	if status >= 100 && status < 200 && status != 101 {
+		return // an interim answer: the request is still in flight
+	}
+	cn.waiting = cn.waiting[1:]
+	if len(cn.waiting) == 0 {
+		cn.parser, cn.fcgi, cn.told = nil, nil, nil
+	}
+	ev := d.event(h.boot, &h.actor)
+	ev.Payload = &event.Event_Http{Http: &event.HttpActivity{Op: event.HttpActivity_RESPONSE, Seen: q.Seen, Request: proto.Clone(q.Request).(*entity.Request),
+		Status: status, Script: q.Script, Ordinal: q.Ordinal, Channel: q.Channel}}
+	d.emit(ev)
+}
+
+func httpStatus(b []byte) uint32 {
+	if len(b) < 12 || !bytes.HasPrefix(b, []byte("HTTP/")) {
+		return 0
+	}
+	n, err := strconv.ParseUint(string(b[9:12]), 10, 16)
+	if err != nil {
+		return 0
+	}
+	return uint32(n)
+}
+
+func cgiStatus(head []byte) uint32 {
+	for line := range bytes.Lines(head) {
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 {
+			break
+		}
+		if name, value, ok := bytes.Cut(line, []byte{':'}); ok && bytes.EqualFold(name, []byte("Status")) {
+			value = bytes.TrimSpace(value)
+			if n, err := strconv.ParseUint(string(value[:min(3, len(value))]), 10, 16); err == nil {
+				return uint32(n)
+			}
+		}
+	}
+	return 200
+}
