@@ -30,18 +30,19 @@ type Edge struct {
 // edgeSize is about what one edge costs while it waits.
 const edgeSize = 96
 
+// edgeRow is an edge on disk; its tags are the truth about the columns, as row's are.
 type edgeRow struct {
-	Key    [16]byte `parquet:"key"`
-	TimeNs int64    `parquet:"time_ns,delta"`
-	Type   int32    `parquet:"type,dict"`
-	Other  [16]byte `parquet:"other"`
-	Host   string   `parquet:"host,dict"`
-	Epoch  int64    `parquet:"epoch,dict"`
-	Seq    int64    `parquet:"seq,delta"`
+	Key    [16]byte `parquet:"key" sql:"BLOB" doc:"entity it is found by, 16 bytes"`
+	TimeNs int64    `parquet:"time_ns,delta" sql:"BIGINT" doc:"wall time, ns since 1970"`
+	Type   int32    `parquet:"type,dict" sql:"INTEGER" doc:"the graph's number of the relation"`
+	Other  [16]byte `parquet:"other" sql:"BLOB" doc:"entity at the other end"`
+	Host   string   `parquet:"host,dict" sql:"VARCHAR" doc:"host of the event it rests on"`
+	Epoch  int64    `parquet:"epoch,dict" sql:"BIGINT" doc:"its spool life"`
+	Seq    int64    `parquet:"seq,delta" sql:"BIGINT" doc:"its number"`
 }
 
-func newEdgeRow(e Edge) edgeRow {
-	return edgeRow{Key: e.Key, TimeNs: e.TimeNs, Type: int32(e.Type), Other: e.Other, Host: e.Host, Epoch: int64(e.Epoch), Seq: int64(e.Seq)}
+func newEdgeRow(e Edge) *edgeRow {
+	return &edgeRow{Key: e.Key, TimeNs: e.TimeNs, Type: int32(e.Type), Other: e.Other, Host: e.Host, Epoch: int64(e.Epoch), Seq: int64(e.Seq)}
 }
 
 func (r *edgeRow) edge() Edge {
@@ -50,7 +51,7 @@ func (r *edgeRow) edge() Edge {
 
 // compareEdges is the order in a segment: entity, time, then all the rest, so that an
 // edge handed in twice lies beside its double.
-func compareEdges(a, b edgeRow) int {
+func compareEdges(a, b *edgeRow) int {
 	return cmp.Or(bytes.Compare(a.Key[:], b.Key[:]), cmp.Compare(a.TimeNs, b.TimeNs), cmp.Compare(a.Type, b.Type),
 		bytes.Compare(a.Other[:], b.Other[:]), cmp.Compare(a.Host, b.Host), cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Seq, b.Seq))
 }
@@ -88,7 +89,7 @@ func (s *Store) Edges(ctx context.Context, tenant string, key entity.Key, from, 
 				}
 			}
 		}
-		slices.SortFunc(found, compareEdges)
+		slices.SortFunc(found, func(a, b edgeRow) int { return compareEdges(&a, &b) })
 		for _, r := range slices.Compact(found) {
 			if !yield(r.edge(), nil) {
 				return

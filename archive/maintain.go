@@ -51,7 +51,7 @@ func (t *tenant) bury(now time.Time) {
 // drop commits r and lets the files of gone go after the grace.
 func (t *tenant) drop(r *record, gone []Segment) (wrote bool, err error) {
 	for _, g := range gone {
-		r.Del = append(r.Del, g.path())
+		r.Del = append(r.Del, g.Path())
 	}
 	if wrote, err = t.commit(r); err != nil {
 		return wrote, err
@@ -129,7 +129,7 @@ func choose(segs []Segment, cfg Config, now time.Time) []Segment {
 		}
 		group = upTo(group, cfg.MaxRows, 8*cfg.FanIn)
 		// The group that saves most files first; names break ties so that the choice is the same every time.
-		if len(group) >= 2 && (len(group) > len(best) || len(group) == len(best) && group[0].path() < best[0].path()) {
+		if len(group) >= 2 && (len(group) > len(best) || len(group) == len(best) && group[0].Path() < best[0].Path()) {
 			best = group
 		}
 	}
@@ -181,8 +181,8 @@ func mergeInto[T any](ctx context.Context, t *tenant, tab table[T], group []Segm
 }
 
 // merged yields the rows of sorted segments in order, with one read buffer per segment.
-func merged[T any](ctx context.Context, t *tenant, tab table[T], group []Segment, failed *error) iter.Seq[T] {
-	return func(yield func(T) bool) {
+func merged[T any](ctx context.Context, t *tenant, tab table[T], group []Segment, failed *error) iter.Seq[*T] {
+	return func(yield func(*T) bool) {
 		h := &mergeHeap[T]{compare: tab.compare}
 		defer func() {
 			for _, c := range h.cursors {
@@ -209,7 +209,7 @@ func merged[T any](ctx context.Context, t *tenant, tab table[T], group []Segment
 				return
 			}
 			c := h.cursors[0]
-			if !yield(*c.row) {
+			if !yield(c.row) {
 				return
 			}
 			ok, err := c.advance()
@@ -244,12 +244,12 @@ func (c *cursor[T]) advance() (bool, error) {
 
 type mergeHeap[T any] struct {
 	cursors []*cursor[T]
-	compare func(a, b T) int
+	compare func(a, b *T) int
 }
 
 func (h *mergeHeap[T]) Len() int { return len(h.cursors) }
 func (h *mergeHeap[T]) Less(i, j int) bool {
-	return h.compare(*h.cursors[i].row, *h.cursors[j].row) < 0
+	return h.compare(h.cursors[i].row, h.cursors[j].row) < 0
 }
 func (h *mergeHeap[T]) Swap(i, j int) { h.cursors[i], h.cursors[j] = h.cursors[j], h.cursors[i] }
 func (h *mergeHeap[T]) Push(x any)    { h.cursors = append(h.cursors, x.(*cursor[T])) }

@@ -80,7 +80,7 @@ func (s *state) apply(r *record) {
 	}
 	s.next = max(s.next, r.Next)
 	if len(r.Del) > 0 {
-		s.segments = slices.DeleteFunc(s.segments, func(g Segment) bool { return slices.Contains(r.Del, g.path()) })
+		s.segments = slices.DeleteFunc(s.segments, func(g Segment) bool { return slices.Contains(r.Del, g.Path()) })
 	}
 	s.segments = append(s.segments, r.Add...)
 	for _, c := range r.Cover {
@@ -114,7 +114,8 @@ func (s *state) snapshot() *record {
 	return r
 }
 
-func (g Segment) path() string { return string(g.Table) + "/" + g.File }
+// Path is the file below Dir: "events/000000000001.parquet".
+func (g Segment) Path() string { return string(g.Table) + "/" + g.File }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -142,7 +143,7 @@ func decodeRecord(line []byte) (*record, error) {
 	}
 	for _, g := range r.Add {
 		if !segmentName(g.File) || (g.Table != Events && g.Table != Edges) {
-			return nil, fmt.Errorf("segment name %q", g.path())
+			return nil, fmt.Errorf("segment name %q", g.Path())
 		}
 	}
 	return r, nil
@@ -311,13 +312,14 @@ func Segments(root, tenant string) ([]Segment, error) {
 	return s.segments, nil
 }
 
-// Dir is the folder of a tenant's table: the only one a hunt of that tenant may read.
-func Dir(root, tenant string, t Table) (string, error) {
+// Dir is the folder of a tenant's segments, by Segment.Path below it: all that a hunt
+// of that tenant may read.
+func Dir(root, tenant string) (string, error) {
 	dir, err := tenantDir(root, tenant)
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(dir, "segments", string(t)), nil
+	return filepath.Join(dir, "segments"), nil
 }
 
 // tenantDir refuses names that could leave root.

@@ -100,9 +100,12 @@ type Column struct {
 	Doc   string
 }
 
-// Columns lists the columns of the events table in the order of the file.
-func Columns() []Column {
+// Columns lists the columns of a table in the order of the file.
+func Columns(name Table) []Column {
 	t := reflect.TypeFor[row]()
+	if name == Edges {
+		t = reflect.TypeFor[edgeRow]()
+	}
 	out := make([]Column, 0, t.NumField())
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -113,8 +116,8 @@ func Columns() []Column {
 }
 
 // newRow flattens e; blob is e's whole encoding.
-func newRow(e *event.Event, blob []byte) row {
-	r := row{
+func newRow(e *event.Event, blob []byte) *row {
+	r := &row{
 		Host: e.Host, Epoch: int64(e.Epoch), Seq: int64(e.Seq),
 		Time: floorDiv(e.WallNs, 1000), TimeNs: e.WallNs, BootNs: int64(e.BootNs),
 		Kind: kindOf(e), Class: int32(e.ClassUid), Activity: int32(e.ActivityId),

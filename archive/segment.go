@@ -26,7 +26,7 @@ const bloomBits = 10
 type table[T any] struct {
 	name    Table
 	options []parquet.WriterOption
-	compare func(a, b T) int
+	compare func(a, b *T) int
 	span    func(r *T) int64 // wall ns, for the segment's limits
 }
 
@@ -56,14 +56,14 @@ var edgesTable = table[edgeRow]{
 }
 
 // compareRows is the order in a segment: by host, then time, then id.
-func compareRows(a, b row) int {
+func compareRows(a, b *row) int {
 	return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.TimeNs, b.TimeNs),
 		cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Seq, b.Seq))
 }
 
 // write makes one segment file of sorted rows, durable when it returns without error.
 // The Segment names the file even when an error left it half written.
-func (t table[T]) write(n *tenant, rows iter.Seq[T], madeNs int64, level int) (Segment, error) {
+func (t table[T]) write(n *tenant, rows iter.Seq[*T], madeNs int64, level int) (Segment, error) {
 	seg := Segment{Table: t.name, File: n.number(), Schema: Schema, Level: level, MadeNs: madeNs, MinNs: math.MaxInt64, MaxNs: math.MinInt64}
 	name := n.file(seg)
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
@@ -84,7 +84,7 @@ func (t table[T]) write(n *tenant, rows iter.Seq[T], madeNs int64, level int) (S
 }
 
 // encode streams rows to w as Parquet and fills in the counts of seg.
-func (t table[T]) encode(w io.Writer, rows iter.Seq[T], seg *Segment) error {
+func (t table[T]) encode(w io.Writer, rows iter.Seq[*T], seg *Segment) error {
 	count := &counter{w: w}
 	opts := append([]parquet.WriterOption{
 		parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest}),
@@ -100,9 +100,9 @@ func (t table[T]) encode(w io.Writer, rows iter.Seq[T], seg *Segment) error {
 		return err
 	}
 	for r := range rows {
-		ns := t.span(&r)
+		ns := t.span(r)
 		seg.Rows, seg.MinNs, seg.MaxNs = seg.Rows+1, min(seg.MinNs, ns), max(seg.MaxNs, ns)
-		if buf = append(buf, r); len(buf) == cap(buf) {
+		if buf = append(buf, *r); len(buf) == cap(buf) {
 			if err := put(); err != nil {
 				return err
 			}

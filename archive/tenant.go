@@ -55,7 +55,7 @@ func openTenant(s *Store, name string) (*tenant, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	for _, table := range []Table{Events, Edges} {
+	for _, table := range []Table{"", Events, Edges} {
 		sub := filepath.Join(dir, "segments", string(table))
 		if err := os.MkdirAll(sub, 0o700); err != nil {
 			return nil, err
@@ -86,9 +86,9 @@ func (s *Store) share(path string, mode os.FileMode) error {
 func (t *tenant) sweep() error {
 	known := map[string]bool{}
 	for _, g := range t.state.segments {
-		known[g.path()] = true
+		known[g.Path()] = true
 		if _, err := os.Stat(t.file(g)); err != nil {
-			return fmt.Errorf("tenant %s: committed segment %s: %w; put it back, or remove it from MANIFEST to go on without its %d events", t.name, g.path(), err, g.Rows)
+			return fmt.Errorf("tenant %s: committed segment %s: %w; put it back, or remove it from MANIFEST to go on without its %d events", t.name, g.Path(), err, g.Rows)
 		}
 	}
 	for _, table := range []Table{Events, Edges} {
@@ -195,8 +195,8 @@ func (t *tenant) flush() error {
 
 // gathered is a queue, flattened and without doubles.
 type gathered struct {
-	rows    []row
-	edges   []edgeRow
+	rows    []*row
+	edges   []*edgeRow
 	cover   map[spoolLife]*coverage
 	doubles uint64
 }
