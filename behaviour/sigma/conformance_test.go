@@ -94,3 +94,16 @@ func TestOutsideContent(t *testing.T) {
 		t.Log(r.File[len(root):], r.Line, r.Reason)
 	}
 }
+
+// TestLanguage runs our own cases for every construct of the specification.
+func TestLanguage(t *testing.T) {
+	const dir = "testdata/language"
+	set, rep, err := CompileDirs([]string{dir}, Options{Placeholders: map[string][]string{"admins": {"root", "adm_*"}, "dirs": {"/tmp/"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rep.Refused {
+		t.Errorf("refused: %v", r)
+	}
+	t.Logf("%d rules, %d cases", rep.Loaded, runCases(t, set, dir).Passed)
+}

@@ -3,6 +3,7 @@
 package sigma
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -50,3 +51,5 @@ func asText(v any) string {
 	}
 	return fmt.Sprint(v)
 }
+
+var update = flag.Bool("update", false, "rewrite the expected part of text cases")

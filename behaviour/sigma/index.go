@@ -55,7 +55,15 @@ type builder struct {
 	weight   []float64 // by atom: how often it is expected to hold
 	uses     []int     // by atom: rules that contain it
 	seen     map[int32]bool
+	rare     []float64 // by field: what its use to call up rules is charged with
 }
+
+// A field that would call up less than one rule in rareField is charged rareCost: reading and passing it costs
+// every event more than now and then evaluating those rules for nothing.
+const (
+	rareField = 20
+	rareCost  = 100
+)
 
 func newGroup(rules []*Rule) (*group, error) {
 	b := &builder{group: &group{}, fieldIDs: map[string]int32{}, atomIDs: map[string]int32{}, testIDs: map[*test]int32{}}
@@ -63,6 +71,7 @@ func newGroup(rules []*Rule) (*group, error) {
 		b.seen = map[int32]bool{}
 		b.rules = append(b.rules, groupRule{rule: r, root: b.node(r.expr)})
 	}
+	b.rareFields()
 	for i := range b.rules {
 		calls, _, ok := b.callers(b.rules[i].root)
 		if !ok {
@@ -91,6 +100,26 @@ func newGroup(rules []*Rule) (*group, error) {
 	g := b.group
 	g.pool.New = func() any { return newScratch(g) }
 	return g, nil
+}
+
+// rareFields finds the fields that few rules would lead with, by a first round in which all cost the same.
+func (b *builder) rareFields() {
+	b.rare = make([]float64, len(b.fields))
+	rules := make([]int, len(b.fields))
+	for i := range b.rare {
+		b.rare[i] = 1
+	}
+	for _, r := range b.rules {
+		calls, _, _ := b.callers(r.root)
+		for _, a := range calls {
+			rules[b.atoms[a].field]++
+		}
+	}
+	for i, n := range rules {
+		if n*rareField < len(b.rules) {
+			b.rare[i] = rareCost
+		}
+	}
 }
 
 func (b *builder) field(name string) int32 {
@@ -241,7 +270,7 @@ func (b *builder) callers(n int32) (atoms []int32, cost float64, ok bool) {
 			return nil, 0, false
 		}
 		// A value that many rules share is ordinary (type: EXECVE), however long.
-		return []int32{nd.atom}, b.weight[nd.atom] * float64(b.uses[nd.atom]), true
+		return []int32{nd.atom}, b.weight[nd.atom] * float64(b.uses[nd.atom]) * b.rare[b.atoms[nd.atom].field], true
 	case opAnd:
 		for _, k := range nd.kids {
 			if a, c, yes := b.callers(k); yes && (!ok || c < cost) {
