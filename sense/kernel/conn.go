@@ -3,22 +3,23 @@
 package kernel
 
 import (
-	"bytes"
 	"net/netip"
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ringwall/ringwall/entity"
 	"github.com/ringwall/ringwall/event"
+	"github.com/ringwall/ringwall/wire/fastcgi"
 	"github.com/ringwall/ringwall/wire/http"
 )
 
 // conn is one socket on which requests arrive. Only what is in flight is kept.
 type conn struct {
 	parser  *http.Parser
-	fcgi    *fcgiRequest
+	fcgi    *fastcgi.Parser
 	told    *event.HttpActivity // request told last, for what its body adds
 	bodyHas int                 // bytes of the body that were told of
 	waiting []*event.HttpActivity
@@ -180,25 +181,23 @@ func (d *decoder) tellBody(h *header, cn *conn, contentType string, body []byte,
 
 func (d *decoder) fcgiData(h *header, r *dataRecord, cn *conn) {
 	if r.start {
-		cn.fcgi, cn.told = &fcgiRequest{}, nil
-		cn.waiting = cn.waiting[:0]
+		cn.fcgi, cn.told, cn.waiting = &fastcgi.Parser{}, nil, nil
 		cn.next = max(cn.next, r.message-1)
 	}
-	q := cn.fcgi
-	if q == nil {
+	if cn.fcgi == nil {
 		return
 	}
-	q.feed(r.bytes)
-	q.gap(int(r.total) - len(r.bytes))
-	if q.ready && cn.told == nil {
-		d.fcgiBegin(h, r, cn)
-	} else if cn.told != nil {
-		d.tellBody(h, cn, cn.told.ContentType, q.body, cn.told.BodyLen)
+	for _, e := range cn.fcgi.FeedTruncated(r.bytes, int(r.total)) {
+		if e.Kind == fastcgi.ParamsDone {
+			d.fcgiBegin(h, r, cn, e.Request.Params)
+		}
 	}
 }
 
-func (d *decoder) fcgiBegin(h *header, r *dataRecord, cn *conn) {
-	red, v := d.opt.Redact, cn.fcgi.values()
+// fcgiBegin tells a request as the worker got it. Its body is not read again: the web
+// server's own read told of it.
+func (d *decoder) fcgiBegin(h *header, r *dataRecord, cn *conn, v map[string]string) {
+	red := d.opt.Redact
 	a := &event.HttpActivity{Op: event.HttpActivity_REQUEST, Seen: event.HttpActivity_FASTCGI, Ordinal: cn.next,
 		Script: clean(v["SCRIPT_FILENAME"]), ContentType: clean(v["CONTENT_TYPE"]), UserAgent: clean(red.Text(v["HTTP_USER_AGENT"])),
 		Request: &entity.Request{Method: clean(v["REQUEST_METHOD"]), Uri: clean(red.URI(v["REQUEST_URI"])), Host: clean(v["HTTP_HOST"]),
@@ -206,13 +205,13 @@ func (d *decoder) fcgiBegin(h *header, r *dataRecord, cn *conn) {
 	if a.Request.Uri == "" {
 		a.Request.Uri = clean(red.URI(v["SCRIPT_NAME"]))
 	}
-	if r.tuple.family == 1 {
+	if r.tuple.family == unix.AF_UNIX {
 		a.Channel = r.inode
 	}
-	a.BodyLen, _ = strconv.ParseUint(v["CONTENT_LENGTH"], 10, 64)
+	a.BodyLen, _ = strconv.ParseUint(v["CONTENT_LENGTH"], 10, 64) // empty without a body
 	a.Params = d.params(nil, v["QUERY_STRING"], "query")
 	cn.begin(a)
-	d.tellRequest(h, cn, a.ContentType, cn.fcgi.body)
+	d.tellRequest(h, cn, "", nil)
 }
 
 // paramFlow is the client's conversation with the web server, as the parameters say.
@@ -251,31 +250,4 @@ func (d *decoder) answer(h *header, r *dataRecord, cn *conn) {
 	ev.Payload = &event.Event_Http{Http: &event.HttpActivity{Op: event.HttpActivity_RESPONSE, Seen: q.Seen, Request: proto.Clone(q.Request).(*entity.Request),
 		Status: status, Script: q.Script, Ordinal: q.Ordinal, Channel: q.Channel}}
 	d.emit(ev)
-}
-
-func httpStatus(b []byte) uint32 {
-	if len(b) < 12 || !bytes.HasPrefix(b, []byte("HTTP/")) {
-		return 0
-	}
-	n, err := strconv.ParseUint(string(b[9:12]), 10, 16)
-	if err != nil {
-		return 0
-	}
-	return uint32(n)
-}
-
-func cgiStatus(head []byte) uint32 {
-	for line := range bytes.Lines(head) {
-		line = bytes.TrimSpace(line)
-		if len(line) == 0 {
-			break
-		}
-		if name, value, ok := bytes.Cut(line, []byte{':'}); ok && bytes.EqualFold(name, []byte("Status")) {
-			value = bytes.TrimSpace(value)
-			if n, err := strconv.ParseUint(string(value[:min(3, len(value))]), 10, 16); err == nil {
-				return uint32(n)
-			}
-		}
-	}
-	return 200
 }

@@ -37,7 +37,7 @@ GLOBAL int emit_file(u64 file, u32 op, u32 slot, u32 flags)
 	if (is_self(slot, &r->h))
 		return 0;
 	u32 class = op == FILE_OPEN_WRITE ? CLASS_FILE : CLASS_SENSITIVE;
-	if (over_cap(slot, class, bpf_get_current_pid_tgid() >> 32 | (u64)class << 33))
+	if (over_cap(slot, class, bpf_get_current_pid_tgid() >> 32 | (u64)op << 40))
 		return 0;
 	fill_inode(f, &r->ino, &r->dev, &r->size, &r->mode, &r->nlink, &r->owner);
 	r->flags = flags;
@@ -83,7 +83,7 @@ GLOBAL int emit_names(u32 op, u32 slot, u64 a, u64 b, u64 dirs)
 	if (is_self(slot, &r->h))
 		return 0;
 	u32 class = op == FILE_CHMOD_EXEC ? CLASS_SENSITIVE : CLASS_FILE;
-	if (over_cap(slot, class, bpf_get_current_pid_tgid() >> 32 | (u64)class << 33))
+	if (over_cap(slot, class, bpf_get_current_pid_tgid() >> 32 | (u64)op << 40))
 		return 0;
 	r->ino = r->dev = r->size = 0;
 	r->mode = r->nlink = r->owner = r->flags = 0;

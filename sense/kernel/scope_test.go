@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kernel
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ringwall/ringwall/event"
+)
+
+// runIn runs true with an argument inside a cgroup.
+func runIn(t testing.TB, cgroup, marker string) {
+	t.Helper()
+	fd, err := unix.Open(cgroup, unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(fd)
+	cmd := exec.Command("/bin/true", marker)
+	cmd.SysProcAttr = &unix.SysProcAttr{UseCgroupFD: true, CgroupFD: fd}
+	must(t, cmd.Run())
+}
+
+func execOf(marker string) func(*event.Event) bool {
+	return func(e *event.Event) bool {
+		return e.GetProcess().GetOp() == event.ProcessActivity_EXEC && slices.Contains(e.GetProcess().Argv, marker)
+	}
+}
+
+func TestScope(t *testing.T) {
+	cg := tempCgroup(t)
+	child := filepath.Join(cg, "child")
+	must(t, os.Mkdir(child, 0o755))
+	t.Cleanup(func() { _ = os.Remove(child) })
+	s, rec := start(t, func(c *Config) { c.Cgroup = cg })
+	runIn(t, child, "inside-child")
+	runIn(t, cgroupRoot(), "outside")
+	runIn(t, cg, "inside")
+	rec.find(t, "exec in the scope's child", execOf("inside-child"))
+	rec.find(t, "exec in the scope", execOf("inside"))
+	rec.none(t, "exec outside", execOf("outside"))
+	if st := s.Stats()["process"]; st.Seen == 0 || st.Filtered == 0 || st.Lost != 0 {
+		t.Errorf("process counters %+v", st)
+	}
+}
+
+func TestShared(t *testing.T) {
+	needRoot(t)
+	dir := filepath.Join(t.TempDir(), "bpf")
+	must(t, Share(dir, Defaults()))
+	t.Cleanup(func() {
+		if err := Unshare(dir); err != nil {
+			t.Error(err)
+		}
+		must(t, unix.Unmount(dir, 0))
+	})
+	one, two := tempCgroup(t), tempCgroup(t)
+	_, recOne := start(t, func(c *Config) { c.Cgroup, c.Shared = one, dir })
+	sTwo, recTwo := start(t, func(c *Config) { c.Cgroup, c.Shared = two, dir })
+	runIn(t, one, "in-one")
+	runIn(t, two, "in-two")
+	recOne.find(t, "exec in one", execOf("in-one"))
+	recTwo.find(t, "exec in two", execOf("in-two"))
+	recOne.none(t, "another scope's exec", execOf("in-two"))
+	recTwo.none(t, "another scope's exec", execOf("in-one"))
+
+	// An agent that died leaves its slot; the next one takes it.
+	var rec slotRecord
+	must(t, sTwo.maps["slots"].Lookup(sTwo.slot, &rec))
+	if rec.Active != 1 {
+		t.Errorf("slot %+v", rec)
+	}
+	t.Run("third comes and goes", func(t *testing.T) {
+		three := tempCgroup(t)
+		s, recThree := start(t, func(c *Config) { c.Cgroup, c.Shared = three, dir })
+		runIn(t, three, "in-three")
+		recThree.find(t, "exec in three", execOf("in-three"))
+		if s.slot == sTwo.slot {
+			t.Error("two agents in one slot")
+		}
+	})
+	var id uint64
+	var slot uint32
+	n := 0
+	for it := sTwo.maps["scope_cgroups"].Iterate(); it.Next(&id, &slot); {
+		n++
+	}
+	if n != 2 {
+		t.Errorf("%d scopes registered after the third left, want 2", n)
+	}
+}
+
+func TestStaleSlotIsTaken(t *testing.T) {
+	needRoot(t)
+	dir := filepath.Join(t.TempDir(), "bpf")
+	must(t, Share(dir, Defaults()))
+	t.Cleanup(func() { must(t, Unshare(dir)); must(t, unix.Unmount(dir, 0)) })
+	maps, err := openShared(dir)
+	must(t, err)
+	defer closeMaps(maps)
+	slot, err := claimSlot(maps, slotRecord{Self: 1})
+	must(t, err)
+	must(t, maps["scope_cgroups"].Put(uint64(4242), slot))
+	must(t, maps["slots"].Put(slot, slotRecord{Active: 1, Beat: event.BootNow() - uint64(staleAfter) - uint64(time.Second)}))
+	again, err := claimSlot(maps, slotRecord{Self: 2})
+	must(t, err)
+	var s uint32
+	if err := maps["scope_cgroups"].Lookup(uint64(4242), &s); again != slot || err == nil {
+		t.Errorf("slot %d again %d; the dead agent's scope is still there: %v", slot, again, err == nil)
+	}
+}
+
+// A storm of files must not cost a precious event (range.md §7: it did).
+func TestStorm(t *testing.T) {
+	s, rec := start(t, func(c *Config) { c.BulkRing = 1 << 20 })
+	dir := t.TempDir()
+	storm := exec.Command("/bin/bash", "-c", `for i in $(seq 20000); do : > f$((i%50)); done`)
+	storm.Dir = dir
+	must(t, storm.Start())
+	const n = 50
+	for i := range n {
+		must(t, exec.Command("/bin/true", "storm", string(rune('A'+i%26))+time.Now().String()).Run())
+	}
+	must(t, storm.Wait())
+	time.Sleep(1500 * time.Millisecond) // the next look at the counters
+	execs := 0
+	var told uint64
+	for _, e := range rec.all() {
+		if p := e.GetProcess(); p.GetOp() == event.ProcessActivity_EXEC && len(p.Argv) == 3 && p.Argv[1] == "storm" {
+			execs++
+		}
+		if l := e.GetLoss(); l.GetClass() == "file" {
+			told += l.Count
+		}
+	}
+	st := s.Stats()
+	if execs != n || st["process"].Lost != 0 {
+		t.Errorf("%d of %d execs, %d lost", execs, n, st["process"].Lost)
+	}
+	if f := st["file"]; f.Seen+f.Capped+f.Lost < 20000 || told != f.Capped+f.Lost {
+		t.Errorf("files %+v, %d told as lost", f, told)
+	} else {
+		t.Logf("files %+v", f)
+	}
+}
