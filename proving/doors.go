@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -34,7 +34,8 @@ const (
 	// askLimit bounds one question to the product's command line.
 	askLimit = 20 * time.Second
 	// maxTraces bounds the questions after a run that went wild.
-	maxTraces = 200
+	maxTraces   = 200
+	maxFindings = 100_000
 	// unshared is the role whose agent loads kernel programs of its own.
 	unshared = "data"
 )
@@ -119,7 +120,7 @@ func (j *judged) startBrain(ctx context.Context) error {
 	if j.opts.Enforce {
 		stage = "enforce"
 	}
-	config, err := j.writeConfig("brain", map[string]any{"decide": map[string]any{"stage": stage}})
+	config, err := j.writeConfig("brain", map[string]any{"brain": map[string]any{"policy": map[string]any{"stage": stage}}})
 	if err != nil {
 		return err
 	}
@@ -224,12 +225,12 @@ func (j *judged) collect(from io.Reader) {
 	lines := bufio.NewReader(from)
 	for {
 		line, err := lines.ReadBytes('\n')
-		var f score.Finding
 		if len(bytes.TrimSpace(line)) > 0 {
-			if bad := json.Unmarshal(line, &f); bad != nil || f.ID == "" {
-				j.note("a finding could not be read: %.200s", line)
-			} else {
-				j.keep(f)
+			f, bad := decodeFinding(line)
+			if bad != nil {
+				j.note("a finding could not be read: %v: %.200s", bad, line)
+			} else if f != nil {
+				j.keep(*f)
 			}
 		}
 		if err != nil {
@@ -254,6 +255,19 @@ func (j *judged) keep(f score.Finding) {
 	j.findings = append(j.findings, f)
 }
 
+// takeAll reads the whole list once more: grey sightings are not followed.
+func (j *judged) takeAll(ctx context.Context) {
+	answer, err := j.ask(ctx, "findings", "--grey", "--limit", strconv.Itoa(maxFindings))
+	j.noteError("findings", err)
+	j.collect(bytes.NewReader(answer))
+}
+
+func (j *judged) noteError(what string, err error) {
+	if err != nil {
+		j.note("%s: %v", what, err)
+	}
+}
+
 func (j *judged) note(format string, args ...any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -265,22 +279,20 @@ func (j *judged) note(format string, args ...any) {
 // report asks for all that is judged. What cannot be had is a note, not an error: the rest is
 // still judged, and what is missing counts against the product.
 func (j *judged) report(ctx context.Context, in *score.Input) {
-	var err error
-	if in.Incidents, err = list[score.Incident](j.ask(ctx, "incidents")); err != nil {
-		j.note("incidents: %v", err)
-	}
-	if in.Actions, err = list[score.Action](j.ask(ctx, "actions")); err != nil {
-		j.note("actions: %v", err)
-	}
-	var health struct{ Events score.Events }
-	answer, err := j.ask(ctx, "health")
+	j.takeAll(ctx)
+	answer, err := j.ask(ctx, "incidents")
 	if err == nil {
-		err = json.Unmarshal(answer, &health)
+		in.Incidents, err = decodeIncidents(answer)
 	}
-	if err != nil {
-		j.note("events seen and lost: %v", err)
+	j.noteError("incidents", err)
+	if answer, err = j.ask(ctx, "actions"); err == nil {
+		in.Actions, err = decodeActions(answer)
 	}
-	in.Events = health.Events
+	j.noteError("actions", err)
+	if answer, err = j.ask(ctx, "status"); err == nil {
+		in.Events, err = decodeEvents(answer)
+	}
+	j.noteError("events seen and lost", err)
 	j.mu.Lock()
 	in.Findings = slices.Clone(j.findings)
 	j.mu.Unlock()
@@ -290,40 +302,14 @@ func (j *judged) report(ctx context.Context, in *score.Input) {
 			continue
 		}
 		var trace score.Trace
-		answer, err := j.ask(ctx, "trace", f.ID)
-		if err == nil {
-			err = json.Unmarshal(answer, &trace)
+		if answer, err = j.ask(ctx, "trace", f.ID); err == nil {
+			trace, err = decodeTrace(answer)
 		}
-		if err != nil {
-			j.note("trace of finding %s: %v", f.ID, err)
-			continue
+		if j.noteError("trace of finding "+f.ID, err); err == nil {
+			in.Traces[f.ID] = trace
 		}
-		in.Traces[f.ID] = trace
 	}
 	j.mu.Lock()
 	in.Notes = append(in.Notes, j.notes...)
 	j.mu.Unlock()
-}
-
-// list decodes an array, null, or one value a line.
-func list[T any](answer []byte, err error) ([]T, error) {
-	if err != nil {
-		return nil, err
-	}
-	answer = bytes.TrimSpace(answer)
-	if len(answer) > 0 && answer[0] == '[' {
-		var values []T
-		err := json.Unmarshal(answer, &values)
-		return values, err
-	}
-	var values []T
-	for decoder := json.NewDecoder(bytes.NewReader(answer)); ; {
-		var value T
-		if err := decoder.Decode(&value); errors.Is(err, io.EOF) {
-			return values, nil
-		} else if err != nil {
-			return values, fmt.Errorf("value %d: %w", len(values)+1, err)
-		}
-		values = append(values, value)
-	}
 }

@@ -50,10 +50,15 @@ func foreignMain(args []string) int {
 	case "run":
 		return foreignAgent(flags)
 	case "findings":
+		if _, on := flags["--follow"]; !on {
+			data, _ := os.ReadFile(store)
+			os.Stdout.Write(data)
+			return 0
+		}
 		follow(store, func(line string) { fmt.Print(line) })
 	case "incidents":
 		foreignIncidents(store)
-	case "health":
+	case "status":
 		fmt.Println(`{"events": {"seen": 5, "lost": 0}}`)
 	case "trace":
 		fmt.Println(`{"root_cause": null, "rule": "none"}`)
@@ -225,6 +230,7 @@ func TestForeignProductIsJudged(t *testing.T) {
 
 func TestAProductThatDiesIsAnError(t *testing.T) {
 	file := short(t, "web-upload.yaml")
+	t.Setenv("TMPDIR", t.TempDir())
 	before := traces(t)
 	_, err := Run(t.Context(), Options{File: file, Product: ProductRingwall, Binary: "/bin/false", Agent: "/bin/false"})
 	if err == nil || !strings.Contains(err.Error(), "brain ended at its start") {

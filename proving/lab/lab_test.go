@@ -4,7 +4,6 @@ package lab
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -97,7 +96,6 @@ func TestNothingIsLeft(t *testing.T) {
 	if err := Need(); err != nil {
 		t.Skipf("the lab cannot be built here: %v", err)
 	}
-	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	hosts := []HostSpec{{"web", "w", netip.MustParseAddr("10.77.2.1")}, {"data", "d", netip.MustParseAddr("10.77.2.2")}}
 	var labs []*Lab
 	for range 2 {
@@ -136,11 +134,8 @@ func TestNothingIsLeft(t *testing.T) {
 			}
 		}
 	}
-	if after, _ := os.ReadFile("/proc/self/mountinfo"); string(after) != string(mounts) {
-		t.Errorf("mounts changed:\n%s\n%s", mounts, after)
-	}
-	if fmt.Sprint(spaces) == "" {
-		t.Error("no namespace was seen")
+	if len(spaces) != 4 {
+		t.Errorf("%d namespaces were seen, not 4", len(spaces))
 	}
 }
 

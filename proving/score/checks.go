@@ -35,7 +35,7 @@ func (s *scorer) checks(r *Result) {
 	}
 	for i, step := range s.in.Scenario.Steps {
 		row := r.Steps[i]
-		if !row.Tried || step.Expect.Unseen {
+		if !row.Worked || step.Expect.Unseen {
 			continue
 		}
 		add("step "+step.ID+" seen", "yes", strings.Join(row.SeenBy, " "), len(row.SeenBy) > 0)
@@ -71,7 +71,12 @@ func (s *scorer) checkMembers(r *Result, add func(what, want, got string, met bo
 				continue
 			}
 			found := slices.ContainsFunc(s.findings, func(f Finding) bool {
-				return members[f.ID] && s.m.entity(newHaystack(f), e) == strong
+				if !members[f.ID] {
+					return false
+				}
+				h := newHaystack(f)
+				// A product need not print arguments: a process of the step's own finding will do.
+				return s.m.entity(h, e) == strong || e.Kind == "process" && s.credit[f.ID] == step.ID && len(h.pids) > 0
 			})
 			add("member "+e.As, "in the incident", map[bool]string{true: "yes", false: "no"}[found], found)
 		}

@@ -30,6 +30,7 @@ type Finding struct {
 	Title       string           `json:"title"`
 	Techniques  []string         `json:"techniques"`
 	Subjects    []map[string]any `json:"subjects"`
+	Evidence    []any            `json:"evidence"` // searched for marks like the subjects
 	Incident    string           `json:"incident"`
 }
 

@@ -30,6 +30,7 @@ type haystack struct {
 
 func newHaystack(f Finding) haystack {
 	h := haystack{texts: []string{f.Title}, pids: map[string][]int{}}
+	h.texts = appendTexts(h.texts, f.Evidence, 0)
 	for _, subject := range f.Subjects {
 		host, _ := subject["host"].(string)
 		if host == "" {
