@@ -30,6 +30,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,9 +45,9 @@ import (
 type Facts interface {
 	// Append returns when all of b is durable, or with an error and none of it acknowledged.
 	Append(ctx context.Context, b Batch) error
-	// Watermark is the newest spool life of a host and the last sequence number up to
-	// which everything is settled; 0, 0 for a host never seen.
-	Watermark(tenant, host string) (epoch, seq uint64)
+	// Watermarks is, for each spool life of a host, the last sequence number up to which
+	// everything is settled. Empty for a host never seen. The map is the caller's.
+	Watermarks(tenant, host string) map[uint64]uint64
 	// Scan yields events again; see Range for the order.
 	Scan(ctx context.Context, tenant string, r Range) iter.Seq2[*event.Event, error]
 	// Edges yields the edges of one entity in [from, to], oldest first.
@@ -157,11 +158,12 @@ type Stats struct {
 
 // Store is the embedded archive. All methods are safe for many goroutines.
 type Store struct {
-	cfg   Config
-	Stats Stats
-	lock  *os.File
-	kick  chan struct{}
-	done  chan struct{}
+	cfg    Config
+	Stats  Stats
+	lock   *os.File
+	kick   chan struct{}
+	done   chan struct{}
+	window int64 // rows a scan holds at once
 
 	mu      sync.Mutex // guards the two below
 	tenants map[string]*tenant
@@ -185,7 +187,7 @@ func Open(cfg Config) (*Store, error) {
 		lock.Close()
 		return nil, fmt.Errorf("archive %s is open in another process; stop that one first: %w", cfg.Dir, err)
 	}
-	s := &Store{cfg: cfg, lock: lock, kick: make(chan struct{}, 1), done: make(chan struct{}), tenants: map[string]*tenant{}}
+	s := &Store{cfg: cfg, lock: lock, kick: make(chan struct{}, 1), done: make(chan struct{}), window: windowRows, tenants: map[string]*tenant{}}
 	entries, err := os.ReadDir(cfg.Dir)
 	for i := 0; i < len(entries) && err == nil; i++ {
 		if entries[i].IsDir() {
@@ -339,28 +341,33 @@ func (b *Batch) check() (size int, err error) {
 	return size + len(b.Edges)*edgeSize, nil
 }
 
-// Watermark implements Facts.
-func (s *Store) Watermark(tenant, host string) (epoch, seq uint64) {
+// known is the tenant if it was ever opened; nil otherwise.
+func (s *Store) known(name string) *tenant {
 	s.mu.Lock()
-	t := s.tenants[tenant]
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	return s.tenants[name]
+}
+
+// Watermarks implements Facts.
+func (s *Store) Watermarks(tenant, host string) map[uint64]uint64 {
+	t := s.known(tenant)
 	if t == nil {
-		return 0, 0
+		return nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	epoch, ok := t.state.newest[host]
-	if !ok {
-		return 0, 0
+	out := map[uint64]uint64{}
+	for life, c := range t.state.cover {
+		if life.host == host {
+			out[life.epoch] = c.settled.contiguous()
+		}
 	}
-	return epoch, t.state.cover[spoolLife{host, epoch}].settled.contiguous()
+	return out
 }
 
-// WatermarkOf is the watermark of one spool life, the newest or an older one.
-func (s *Store) WatermarkOf(tenant, host string, epoch uint64) uint64 {
-	s.mu.Lock()
-	t := s.tenants[tenant]
-	s.mu.Unlock()
+// Watermark is that of one spool life; 0 when nothing of it is settled from its start.
+func (s *Store) Watermark(tenant, host string, epoch uint64) uint64 {
+	t := s.known(tenant)
 	if t == nil {
 		return 0
 	}
@@ -372,11 +379,25 @@ func (s *Store) WatermarkOf(tenant, host string, epoch uint64) uint64 {
 	return 0
 }
 
+// Hosts lists the hosts of a tenant that ever sent something, sorted.
+func (s *Store) Hosts(tenant string) []string {
+	t := s.known(tenant)
+	if t == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []string
+	for life := range t.state.cover {
+		out = append(out, life.host)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // Size is what a tenant has on disk that is committed.
 func (s *Store) Size(tenant string) (segments int, rows, bytes int64) {
-	s.mu.Lock()
-	t := s.tenants[tenant]
-	s.mu.Unlock()
+	t := s.known(tenant)
 	if t == nil {
 		return 0, 0, 0
 	}

@@ -59,9 +59,7 @@ func compareEdges(a, b *edgeRow) int {
 // Edges implements Facts. An edge handed in more than once is yielded once.
 func (s *Store) Edges(ctx context.Context, tenant string, key entity.Key, from, to time.Time) iter.Seq2[Edge, error] {
 	return func(yield func(Edge, error) bool) {
-		s.mu.Lock()
-		t := s.tenants[tenant]
-		s.mu.Unlock()
+		t := s.known(tenant)
 		if t == nil {
 			return
 		}

@@ -42,7 +42,7 @@ func storeUntilKilled(dir string) error {
 	for h := range killHosts {
 		go func() {
 			host := fmt.Sprintf("host-%d", h)
-			_, seq := s.Watermark("acme", host)
+			seq := s.Watermark("acme", host, 1)
 			for {
 				first := max(1, seq-min(seq, 3)) // the last few again, as a broker redelivers
 				last := seq + 20
@@ -112,11 +112,11 @@ func checkKilled(t *testing.T, dir string, acked map[string]uint64) {
 	}
 	defer s.close()
 	for host, seq := range acked {
-		_, mark := s.Watermark("acme", host)
+		mark := s.Watermark("acme", host, 1)
 		if mark < seq {
 			t.Fatalf("%s: watermark %d, but %d was acknowledged", host, mark, seq)
 		}
-		events := collect(t, s, "acme", Range{Host: host, BySeq: true})
+		events := collect(t, s, "acme", Range{Host: host, Order: BySeq})
 		for i, e := range events {
 			if e.Seq != uint64(i)+1 {
 				t.Fatalf("%s: event %d has sequence %d", host, i, e.Seq)

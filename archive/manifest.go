@@ -64,12 +64,11 @@ type state struct {
 	next     uint64
 	segments []Segment
 	cover    map[spoolLife]*coverage
-	newest   map[string]uint64 // highest epoch per host
-	forced   uint64            // holes closed because a coverage grew past its bound
+	forced   uint64 // holes closed because a coverage grew past its bound
 }
 
 func newState() *state {
-	return &state{next: 1, cover: map[spoolLife]*coverage{}, newest: map[string]uint64{}}
+	return &state{next: 1, cover: map[spoolLife]*coverage{}}
 }
 
 func (s *state) apply(r *record) {
@@ -101,7 +100,6 @@ func (s *state) coverage(l spoolLife) *coverage {
 		c = &coverage{}
 		s.cover[l] = c
 	}
-	s.newest[l.host] = max(s.newest[l.host], l.epoch)
 	return c
 }
 

@@ -3,7 +3,9 @@
 package archive
 
 import (
+	"cmp"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/ringwall/ringwall/entity"
@@ -13,7 +15,7 @@ import (
 
 // Schema is the version of the columns this build writes. It rises when a column is
 // added; none is ever removed or retyped (TestColumnsOnlyGrow).
-const Schema = 1
+const Schema = 2
 
 // row is one event as a hunt sees it. Field tags are the truth about the columns:
 // the Parquet schema, the views and docs/formats/archive.md come from them. sql is
@@ -90,6 +92,8 @@ type row struct {
 	Lost      int64    `parquet:"lost,optional" sql:"BIGINT" doc:"events not seen, of a loss window"`
 	Detail    string   `parquet:"detail,optional,dict" sql:"VARCHAR" doc:"what else there is: log line, reason, capability, package"`
 	Event     []byte   `parquet:"event" sql:"BLOB" doc:"the whole protobuf, unknown fields unharmed"`
+	Arrival   int64    `parquet:"arrival,delta" sql:"BIGINT" since:"2" doc:"place in the order in which the brain judged; 0: it did not"`
+	Published int64    `parquet:"published_ns,optional" sql:"BIGINT" since:"2" doc:"when a finding left the judge, ns since 1970"`
 }
 
 // Column is one column of the view events (or raw, for the last).
@@ -110,7 +114,11 @@ func Columns(name Table) []Column {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, _, _ := strings.Cut(f.Tag.Get("parquet"), ",")
-		out = append(out, Column{Name: name, Type: f.Tag.Get("sql"), Since: 1, Doc: f.Tag.Get("doc")})
+		since, err := strconv.Atoi(cmp.Or(f.Tag.Get("since"), "1"))
+		if err != nil {
+			panic(err) // a tag above is mistyped
+		}
+		out = append(out, Column{Name: name, Type: f.Tag.Get("sql"), Since: since, Doc: f.Tag.Get("doc")})
 	}
 	return out
 }
@@ -119,7 +127,7 @@ func Columns(name Table) []Column {
 func newRow(e *event.Event, blob []byte) *row {
 	r := &row{
 		Host: e.Host, Epoch: int64(e.Epoch), Seq: int64(e.Seq),
-		Time: floorDiv(e.WallNs, 1000), TimeNs: e.WallNs, BootNs: int64(e.BootNs),
+		Time: floorDiv(e.WallNs, 1000), TimeNs: e.WallNs, BootNs: int64(e.BootNs), Arrival: int64(e.Arrival),
 		Kind: kindOf(e), Class: int32(e.ClassUid), Activity: int32(e.ActivityId),
 		Sensor: strings.ToLower(e.Sensor.String()), Event: blob,
 	}
@@ -266,6 +274,7 @@ func (r *row) http(h *event.HttpActivity) {
 
 func (r *row) finding(f *verdict.Finding) {
 	score := f.GetScore()
+	r.Published = f.GetPublishedNs()
 	r.Finding, r.Layer, r.Stage, r.Rule, r.Title = f.GetId(), f.GetLayer(), f.GetStage(), f.GetRule(), f.GetTitle()
 	r.Score, r.Colour, r.Technique = &score, strings.ToLower(f.GetColour().String()), strings.Join(f.GetTechniques(), " ")
 	if s := f.GetSubjects(); len(s) > 0 {

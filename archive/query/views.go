@@ -15,7 +15,7 @@ import (
 // rest are its rows of one sort with the columns that have a meaning for them.
 var views = []struct{ name, sql string }{
 	{"events", `SELECT * EXCLUDE (event) FROM raw`},
-	{"findings", `SELECT time, host, epoch, seq, finding_id, layer, stage, rule, title, score, colour, techniques, pid, start_ns, exe, path, sha256, src_ip, src_port, dst_ip, dst_port, community_id FROM events WHERE kind = 'finding'`},
+	{"findings", `SELECT time, host, epoch, seq, finding_id, layer, stage, rule, title, score, colour, techniques, pid, start_ns, exe, path, sha256, src_ip, src_port, dst_ip, dst_port, community_id, published_ns FROM events WHERE kind = 'finding'`},
 	{"requests", `SELECT time, host, epoch, seq, kind, sensor, src_ip, src_port, dst_ip, dst_port, community_id, method, uri, host_header, status, user_agent, script, pid, start_ns, sha256, size FROM events WHERE class_uid = 4002`},
 	{"processes", `SELECT time, host, epoch, seq, kind, pid, start_ns, comm, exe, argv, cwd, uid, ppid, parent_start_ns, parent_exe, target_pid, target_start_ns, exit_code, sha256, container, detail FROM events WHERE class_uid = 1007`},
 	{"files", `SELECT time, host, epoch, seq, kind, path, new_path, inode, size, sha256, pid, start_ns, comm, exe, uid, container FROM events WHERE class_uid = 1001`},
