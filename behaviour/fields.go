@@ -34,9 +34,9 @@ var fileSources = map[event.FileActivity_Op]string{
 func (f *fields) LogSource() sigma.LogSource {
 	switch p := f.ev.Payload.(type) {
 	case *event.Event_Process:
-		return sigma.LogSource{Category: processSources[p.Process.Op], Product: "linux"}
+		return linux(processSources[p.Process.Op])
 	case *event.Event_File:
-		return sigma.LogSource{Category: fileSources[p.File.Op], Product: "linux"}
+		return linux(fileSources[p.File.Op])
 	case *event.Event_Network:
 		if p.Network.Op == event.NetworkActivity_CONNECT || p.Network.Op == event.NetworkActivity_ACCEPT {
 			return sigma.LogSource{Category: "network_connection", Product: "linux"}
@@ -53,13 +53,20 @@ func (f *fields) LogSource() sigma.LogSource {
 	return sigma.LogSource{}
 }
 
-// Keywords is the raw log line, or the command line.
+// linux names a category of Linux events; no category is no log source, or the
+// rules that name only the product would search it.
+func linux(category string) sigma.LogSource {
+	if category == "" {
+		return sigma.LogSource{}
+	}
+	return sigma.LogSource{Category: category, Product: "linux"}
+}
+
+// Keywords is the raw log line.
 func (f *fields) Keywords() string {
 	switch p := f.ev.Payload.(type) {
 	case *event.Event_Log:
 		return p.Log.Line
-	case *event.Event_Process:
-		return strings.Join(p.Process.Argv, " ")
 	case *event.Event_Http:
 		return p.Http.Request.GetUri() + " " + p.Http.UserAgent
 	}

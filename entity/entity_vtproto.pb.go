@@ -7,6 +7,7 @@ package entity
 import (
 	fmt "fmt"
 	protohelpers "github.com/planetscale/vtprotobuf/protohelpers"
+	proto "google.golang.org/protobuf/proto"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	io "io"
 )
@@ -17,6 +18,132 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+func (m *Process) CloneVT() *Process {
+	if m == nil {
+		return (*Process)(nil)
+	}
+	r := new(Process)
+	r.Pid = m.Pid
+	r.StartNs = m.StartNs
+	r.Tid = m.Tid
+	r.Comm = m.Comm
+	r.Exe = m.Exe
+	r.Uid = m.Uid
+	r.Cgroup = m.Cgroup
+	r.Container = m.Container
+	r.Goroutine = m.Goroutine
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Process) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *File) CloneVT() *File {
+	if m == nil {
+		return (*File)(nil)
+	}
+	r := new(File)
+	r.Path = m.Path
+	r.Fs = m.Fs
+	r.Inode = m.Inode
+	r.BirthNs = m.BirthNs
+	r.Size = m.Size
+	r.Mode = m.Mode
+	r.Nlink = m.Nlink
+	r.Uid = m.Uid
+	r.Sha256 = m.Sha256
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *File) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Flow) CloneVT() *Flow {
+	if m == nil {
+		return (*Flow)(nil)
+	}
+	r := new(Flow)
+	r.SrcPort = m.SrcPort
+	r.DstPort = m.DstPort
+	r.Proto = m.Proto
+	r.Netns = m.Netns
+	r.Cookie = m.Cookie
+	if rhs := m.SrcIp; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.SrcIp = tmpBytes
+	}
+	if rhs := m.DstIp; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.DstIp = tmpBytes
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Flow) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Request) CloneVT() *Request {
+	if m == nil {
+		return (*Request)(nil)
+	}
+	r := new(Request)
+	r.Flow = m.Flow.CloneVT()
+	r.Method = m.Method
+	r.Uri = m.Uri
+	r.Host = m.Host
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Request) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Sighting) CloneVT() *Sighting {
+	if m == nil {
+		return (*Sighting)(nil)
+	}
+	r := new(Sighting)
+	r.Kind = m.Kind
+	r.Host = m.Host
+	r.WallNs = m.WallNs
+	r.Role = m.Role
+	r.Process = m.Process.CloneVT()
+	r.File = m.File.CloneVT()
+	r.Flow = m.Flow.CloneVT()
+	r.Request = m.Request.CloneVT()
+	r.Text = m.Text
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Sighting) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
 
 func (m *Process) MarshalVT() (dAtA []byte, err error) {
 	if m == nil {

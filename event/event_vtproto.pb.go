@@ -9,6 +9,7 @@ import (
 	protohelpers "github.com/planetscale/vtprotobuf/protohelpers"
 	entity "github.com/ringwall/ringwall/entity"
 	verdict "github.com/ringwall/ringwall/verdict"
+	proto "google.golang.org/protobuf/proto"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	io "io"
 )
@@ -19,6 +20,659 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+func (m *Event) CloneVT() *Event {
+	if m == nil {
+		return (*Event)(nil)
+	}
+	r := new(Event)
+	r.Tenant = m.Tenant
+	r.Host = m.Host
+	r.Epoch = m.Epoch
+	r.Seq = m.Seq
+	r.BootId = m.BootId
+	r.BootNs = m.BootNs
+	r.WallNs = m.WallNs
+	r.ClockEpoch = m.ClockEpoch
+	r.Schema = m.Schema
+	r.Sensor = m.Sensor
+	r.ClassUid = m.ClassUid
+	r.ActivityId = m.ActivityId
+	r.Actor = m.Actor.CloneVT()
+	r.Arrival = m.Arrival
+	if m.Payload != nil {
+		r.Payload = m.Payload.(interface{ CloneVT() isEvent_Payload }).CloneVT()
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Event) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Event_Process) CloneVT() isEvent_Payload {
+	if m == nil {
+		return (*Event_Process)(nil)
+	}
+	r := new(Event_Process)
+	r.Process = m.Process.CloneVT()
+	return r
+}
+
+func (m *Event_File) CloneVT() isEvent_Payload {
+	if m == nil {
+		return (*Event_File)(nil)
+	}
+	r := new(Event_File)
+	r.File = m.File.CloneVT()
+	return r
+}
+
+func (m *Event_Kernel) CloneVT() isEvent_Payload {
+	if m == nil {
+		return (*Event_Kernel)(nil)
+	}
+	r := new(Event_Kernel)
+	r.Kernel = m.Kernel.CloneVT()
+	return r
+}
+
+func (m *Event_Network) CloneVT() isEvent_Payload {
+	if m == nil {
+		return (*Event_Network)(nil)
+	}
+	r := new(Event_Network)
+	r.Network = m.Network.CloneVT()
+	return r
+}
+
+func (m *Event_Channel) CloneVT() isEvent_Payload {
+	if m == nil {
+		return (*Event_Channel)(nil)
+	}
+	r := new(Event_Channel)
+	r.Channel = m.Channel.CloneVT()
+	return r
+}
+
+func (m *Event_Http) CloneVT() isEvent_Payload {
+	if m == nil {
+		return (*Event_Http)(nil)
+	}
+	r := new(Event_Http)
+	r.Http = m.Http.CloneVT()
+	return r
+}
+
+func (m *Event_Dns) CloneVT() isEvent_Payload {
+	if m == nil {
+		return (*Event_Dns)(nil)
+	}
+	r := new(Event_Dns)
+	r.Dns = m.Dns.CloneVT()
+	return r
+}
+
+func (m *Event_Tls) CloneVT() isEvent_Payload {
+	if m == nil {
+		return (*Event_Tls)(nil)
+	}
+	r := new(Event_Tls)
+	r.Tls = m.Tls.CloneVT()
+	return r
+}
+
+func (m *Event_Ssh) CloneVT() isEvent_Payload {
+	if m == nil {
+		return (*Event_Ssh)(nil)
+	}
+	r := new(Event_Ssh)
+	r.Ssh = m.Ssh.CloneVT()
+	return r
+}
+
+func (m *Event_Auth) CloneVT() isEvent_Payload {
+	if m == nil {
+		return (*Event_Auth)(nil)
+	}
+	r := new(Event_Auth)
+	r.Auth = m.Auth.CloneVT()
+	return r
+}
+
+func (m *Event_Inventory) CloneVT() isEvent_Payload {
+	if m == nil {
+		return (*Event_Inventory)(nil)
+	}
+	r := new(Event_Inventory)
+	r.Inventory = m.Inventory.CloneVT()
+	return r
+}
+
+func (m *Event_Log) CloneVT() isEvent_Payload {
+	if m == nil {
+		return (*Event_Log)(nil)
+	}
+	r := new(Event_Log)
+	r.Log = m.Log.CloneVT()
+	return r
+}
+
+func (m *Event_State) CloneVT() isEvent_Payload {
+	if m == nil {
+		return (*Event_State)(nil)
+	}
+	r := new(Event_State)
+	r.State = m.State.CloneVT()
+	return r
+}
+
+func (m *Event_Loss) CloneVT() isEvent_Payload {
+	if m == nil {
+		return (*Event_Loss)(nil)
+	}
+	r := new(Event_Loss)
+	r.Loss = m.Loss.CloneVT()
+	return r
+}
+
+func (m *Event_Finding) CloneVT() isEvent_Payload {
+	if m == nil {
+		return (*Event_Finding)(nil)
+	}
+	r := new(Event_Finding)
+	r.Finding = m.Finding.CloneVT()
+	return r
+}
+
+func (m *Event_Action) CloneVT() isEvent_Payload {
+	if m == nil {
+		return (*Event_Action)(nil)
+	}
+	r := new(Event_Action)
+	r.Action = m.Action.CloneVT()
+	return r
+}
+
+func (m *Namespaces) CloneVT() *Namespaces {
+	if m == nil {
+		return (*Namespaces)(nil)
+	}
+	r := new(Namespaces)
+	r.Mnt = m.Mnt
+	r.Pid = m.Pid
+	r.Net = m.Net
+	r.User = m.User
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Namespaces) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Descriptor) CloneVT() *Descriptor {
+	if m == nil {
+		return (*Descriptor)(nil)
+	}
+	r := new(Descriptor)
+	r.Type = m.Type
+	r.Inode = m.Inode
+	r.Flow = m.Flow.CloneVT()
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Descriptor) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *ProcessActivity) CloneVT() *ProcessActivity {
+	if m == nil {
+		return (*ProcessActivity)(nil)
+	}
+	r := new(ProcessActivity)
+	r.Op = m.Op
+	r.Target = m.Target.CloneVT()
+	r.Parent = m.Parent.CloneVT()
+	r.ArgvCut = m.ArgvCut
+	r.Cwd = m.Cwd
+	r.Gid = m.Gid
+	r.Tty = m.Tty
+	r.Ns = m.Ns.CloneVT()
+	r.Image = m.Image.CloneVT()
+	r.ExitCode = m.ExitCode
+	r.Detail = m.Detail
+	r.Euid = m.Euid
+	r.Memfd = m.Memfd
+	if rhs := m.Argv; rhs != nil {
+		tmpContainer := make([]string, len(rhs))
+		copy(tmpContainer, rhs)
+		r.Argv = tmpContainer
+	}
+	if rhs := m.Fds; rhs != nil {
+		tmpContainer := make([]*Descriptor, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.Fds = tmpContainer
+	}
+	if rhs := m.Env; rhs != nil {
+		tmpContainer := make([]string, len(rhs))
+		copy(tmpContainer, rhs)
+		r.Env = tmpContainer
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *ProcessActivity) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *FileActivity) CloneVT() *FileActivity {
+	if m == nil {
+		return (*FileActivity)(nil)
+	}
+	r := new(FileActivity)
+	r.Op = m.Op
+	r.File = m.File.CloneVT()
+	r.NewPath = m.NewPath
+	r.Flags = m.Flags
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *FileActivity) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *KernelActivity) CloneVT() *KernelActivity {
+	if m == nil {
+		return (*KernelActivity)(nil)
+	}
+	r := new(KernelActivity)
+	r.Op = m.Op
+	r.Detail = m.Detail
+	r.Flags = m.Flags
+	r.Result = m.Result
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *KernelActivity) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *NetworkActivity) CloneVT() *NetworkActivity {
+	if m == nil {
+		return (*NetworkActivity)(nil)
+	}
+	r := new(NetworkActivity)
+	r.Op = m.Op
+	r.Flow = m.Flow.CloneVT()
+	r.CommunityId = m.CommunityId
+	r.Inbound = m.Inbound
+	r.BytesSrc = m.BytesSrc
+	r.BytesDst = m.BytesDst
+	r.PacketsSrc = m.PacketsSrc
+	r.PacketsDst = m.PacketsDst
+	r.Result = m.Result
+	r.Failed = m.Failed
+	r.TcpFlags = m.TcpFlags
+	r.App = m.App
+	r.Translated = m.Translated.CloneVT()
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *NetworkActivity) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *ChannelActivity) CloneVT() *ChannelActivity {
+	if m == nil {
+		return (*ChannelActivity)(nil)
+	}
+	r := new(ChannelActivity)
+	r.Op = m.Op
+	r.InodeA = m.InodeA
+	r.InodeB = m.InodeB
+	r.PeerPid = m.PeerPid
+	r.Path = m.Path
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *ChannelActivity) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Header) CloneVT() *Header {
+	if m == nil {
+		return (*Header)(nil)
+	}
+	r := new(Header)
+	r.Name = m.Name
+	r.Value = m.Value
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Header) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Param) CloneVT() *Param {
+	if m == nil {
+		return (*Param)(nil)
+	}
+	r := new(Param)
+	r.Name = m.Name
+	r.Value = m.Value
+	r.In = m.In
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Param) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Upload) CloneVT() *Upload {
+	if m == nil {
+		return (*Upload)(nil)
+	}
+	r := new(Upload)
+	r.Field = m.Field
+	r.Filename = m.Filename
+	r.Size = m.Size
+	r.Sha256 = m.Sha256
+	r.ContentType = m.ContentType
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Upload) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *HttpActivity) CloneVT() *HttpActivity {
+	if m == nil {
+		return (*HttpActivity)(nil)
+	}
+	r := new(HttpActivity)
+	r.Op = m.Op
+	r.Seen = m.Seen
+	r.Request = m.Request.CloneVT()
+	r.Status = m.Status
+	r.BodyLen = m.BodyLen
+	r.BodySha256 = m.BodySha256
+	r.Script = m.Script
+	r.Ordinal = m.Ordinal
+	r.Channel = m.Channel
+	r.UserAgent = m.UserAgent
+	r.ContentType = m.ContentType
+	if rhs := m.Headers; rhs != nil {
+		tmpContainer := make([]*Header, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.Headers = tmpContainer
+	}
+	if rhs := m.Params; rhs != nil {
+		tmpContainer := make([]*Param, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.Params = tmpContainer
+	}
+	if rhs := m.Uploads; rhs != nil {
+		tmpContainer := make([]*Upload, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.Uploads = tmpContainer
+	}
+	if rhs := m.Oddities; rhs != nil {
+		tmpContainer := make([]string, len(rhs))
+		copy(tmpContainer, rhs)
+		r.Oddities = tmpContainer
+	}
+	if rhs := m.Tokens; rhs != nil {
+		tmpContainer := make([]string, len(rhs))
+		copy(tmpContainer, rhs)
+		r.Tokens = tmpContainer
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *HttpActivity) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *DnsActivity) CloneVT() *DnsActivity {
+	if m == nil {
+		return (*DnsActivity)(nil)
+	}
+	r := new(DnsActivity)
+	r.Name = m.Name
+	r.Type = m.Type
+	r.Rcode = m.Rcode
+	r.Response = m.Response
+	r.Flow = m.Flow.CloneVT()
+	if rhs := m.Answers; rhs != nil {
+		tmpContainer := make([]string, len(rhs))
+		copy(tmpContainer, rhs)
+		r.Answers = tmpContainer
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *DnsActivity) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *TlsActivity) CloneVT() *TlsActivity {
+	if m == nil {
+		return (*TlsActivity)(nil)
+	}
+	r := new(TlsActivity)
+	r.Flow = m.Flow.CloneVT()
+	r.Ja3 = m.Ja3
+	r.Ja3S = m.Ja3S
+	r.Ja4 = m.Ja4
+	r.Sni = m.Sni
+	r.Version = m.Version
+	r.CertSha256 = m.CertSha256
+	r.CertSubject = m.CertSubject
+	r.CertIssuer = m.CertIssuer
+	r.Ech = m.Ech
+	if rhs := m.Alpn; rhs != nil {
+		tmpContainer := make([]string, len(rhs))
+		copy(tmpContainer, rhs)
+		r.Alpn = tmpContainer
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *TlsActivity) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *SshActivity) CloneVT() *SshActivity {
+	if m == nil {
+		return (*SshActivity)(nil)
+	}
+	r := new(SshActivity)
+	r.Flow = m.Flow.CloneVT()
+	r.ClientBanner = m.ClientBanner
+	r.ServerBanner = m.ServerBanner
+	r.Hassh = m.Hassh
+	r.HasshServer = m.HasshServer
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *SshActivity) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Authentication) CloneVT() *Authentication {
+	if m == nil {
+		return (*Authentication)(nil)
+	}
+	r := new(Authentication)
+	r.Outcome = m.Outcome
+	r.User = m.User
+	r.Service = m.Service
+	r.Method = m.Method
+	r.Flow = m.Flow.CloneVT()
+	r.KeyFingerprint = m.KeyFingerprint
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Authentication) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Inventory) CloneVT() *Inventory {
+	if m == nil {
+		return (*Inventory)(nil)
+	}
+	r := new(Inventory)
+	r.Kind = m.Kind
+	r.Gone = m.Gone
+	r.Name = m.Name
+	r.Version = m.Version
+	r.Detail = m.Detail
+	r.Flow = m.Flow.CloneVT()
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Inventory) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *LogRecord) CloneVT() *LogRecord {
+	if m == nil {
+		return (*LogRecord)(nil)
+	}
+	r := new(LogRecord)
+	r.Source = m.Source
+	r.Line = m.Line
+	r.Unit = m.Unit
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *LogRecord) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *SensorState) CloneVT() *SensorState {
+	if m == nil {
+		return (*SensorState)(nil)
+	}
+	r := new(SensorState)
+	r.Component = m.Component
+	r.State = m.State
+	r.Reason = m.Reason
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *SensorState) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *ActionRecord) CloneVT() *ActionRecord {
+	if m == nil {
+		return (*ActionRecord)(nil)
+	}
+	r := new(ActionRecord)
+	r.Id = m.Id
+	r.Kind = m.Kind
+	r.State = m.State
+	r.Target = m.Target
+	r.Reason = m.Reason
+	r.Incident = m.Incident
+	r.Stage = m.Stage
+	r.DeadlineNs = m.DeadlineNs
+	r.Subject = m.Subject.CloneVT()
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *ActionRecord) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
 
 func (m *Event) MarshalVT() (dAtA []byte, err error) {
 	if m == nil {

@@ -6,5 +6,5 @@ set -eu
 cd "$(dirname "$0")/.."
 protoc -I. \
   --go_out=. --go_opt=module=github.com/ringwall/ringwall \
-  --go-vtproto_out=. --go-vtproto_opt=module=github.com/ringwall/ringwall,features=marshal+unmarshal+size \
+  --go-vtproto_out=. --go-vtproto_opt=module=github.com/ringwall/ringwall,features=marshal+unmarshal+size+clone \
   entity/entity.proto verdict/verdict.proto event/event.proto

@@ -9,6 +9,7 @@ import (
 	fmt "fmt"
 	protohelpers "github.com/planetscale/vtprotobuf/protohelpers"
 	entity "github.com/ringwall/ringwall/entity"
+	proto "google.golang.org/protobuf/proto"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	io "io"
 	math "math"
@@ -20,6 +21,246 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+func (m *Evidence) CloneVT() *Evidence {
+	if m == nil {
+		return (*Evidence)(nil)
+	}
+	r := new(Evidence)
+	r.What = m.What
+	r.Where = m.Where
+	r.Weight = m.Weight
+	r.Engine = m.Engine
+	r.Root = m.Root
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Evidence) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *LossWindow) CloneVT() *LossWindow {
+	if m == nil {
+		return (*LossWindow)(nil)
+	}
+	r := new(LossWindow)
+	r.Sensor = m.Sensor
+	r.Class = m.Class
+	r.FromNs = m.FromNs
+	r.ToNs = m.ToNs
+	r.Count = m.Count
+	r.Reason = m.Reason
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *LossWindow) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Completeness) CloneVT() *Completeness {
+	if m == nil {
+		return (*Completeness)(nil)
+	}
+	r := new(Completeness)
+	r.LateStart = m.LateStart
+	if rhs := m.Losses; rhs != nil {
+		tmpContainer := make([]*LossWindow, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.Losses = tmpContainer
+	}
+	if rhs := m.Refused; rhs != nil {
+		tmpContainer := make([]string, len(rhs))
+		copy(tmpContainer, rhs)
+		r.Refused = tmpContainer
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Completeness) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *EventID) CloneVT() *EventID {
+	if m == nil {
+		return (*EventID)(nil)
+	}
+	r := new(EventID)
+	r.Tenant = m.Tenant
+	r.Host = m.Host
+	r.Epoch = m.Epoch
+	r.Seq = m.Seq
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *EventID) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Finding) CloneVT() *Finding {
+	if m == nil {
+		return (*Finding)(nil)
+	}
+	r := new(Finding)
+	r.Id = m.Id
+	r.Host = m.Host
+	r.WallNs = m.WallNs
+	r.Layer = m.Layer
+	r.Stage = m.Stage
+	r.Rule = m.Rule
+	r.Title = m.Title
+	r.Colour = m.Colour
+	r.Score = m.Score
+	r.Completeness = m.Completeness.CloneVT()
+	r.Bundle = m.Bundle
+	r.RuleVersion = m.RuleVersion
+	r.PublishedNs = m.PublishedNs
+	if rhs := m.Techniques; rhs != nil {
+		tmpContainer := make([]string, len(rhs))
+		copy(tmpContainer, rhs)
+		r.Techniques = tmpContainer
+	}
+	if rhs := m.Evidence; rhs != nil {
+		tmpContainer := make([]*Evidence, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.Evidence = tmpContainer
+	}
+	if rhs := m.Subjects; rhs != nil {
+		tmpContainer := make([]*entity.Sighting, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.Subjects = tmpContainer
+	}
+	if rhs := m.Events; rhs != nil {
+		tmpContainer := make([]*EventID, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.Events = tmpContainer
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Finding) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Step) CloneVT() *Step {
+	if m == nil {
+		return (*Step)(nil)
+	}
+	r := new(Step)
+	r.WallNs = m.WallNs
+	r.Host = m.Host
+	r.Text = m.Text
+	r.Subject = m.Subject.CloneVT()
+	r.Rule = m.Rule
+	r.Guess = m.Guess
+	r.Finding = m.Finding
+	if rhs := m.Techniques; rhs != nil {
+		tmpContainer := make([]string, len(rhs))
+		copy(tmpContainer, rhs)
+		r.Techniques = tmpContainer
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Step) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
+
+func (m *Incident) CloneVT() *Incident {
+	if m == nil {
+		return (*Incident)(nil)
+	}
+	r := new(Incident)
+	r.Id = m.Id
+	r.Tenant = m.Tenant
+	r.Title = m.Title
+	r.Score = m.Score
+	r.State = m.State
+	r.OpenedNs = m.OpenedNs
+	r.UpdatedNs = m.UpdatedNs
+	r.Entry = m.Entry.CloneVT()
+	r.EntryRule = m.EntryRule
+	r.Completeness = m.Completeness.CloneVT()
+	if rhs := m.Aliases; rhs != nil {
+		tmpContainer := make([]string, len(rhs))
+		copy(tmpContainer, rhs)
+		r.Aliases = tmpContainer
+	}
+	if rhs := m.Findings; rhs != nil {
+		tmpContainer := make([]string, len(rhs))
+		copy(tmpContainer, rhs)
+		r.Findings = tmpContainer
+	}
+	if rhs := m.Hosts; rhs != nil {
+		tmpContainer := make([]string, len(rhs))
+		copy(tmpContainer, rhs)
+		r.Hosts = tmpContainer
+	}
+	if rhs := m.Techniques; rhs != nil {
+		tmpContainer := make([]string, len(rhs))
+		copy(tmpContainer, rhs)
+		r.Techniques = tmpContainer
+	}
+	if rhs := m.Story; rhs != nil {
+		tmpContainer := make([]*Step, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.Story = tmpContainer
+	}
+	if rhs := m.Entities; rhs != nil {
+		tmpContainer := make([]*entity.Sighting, len(rhs))
+		for k, v := range rhs {
+			tmpContainer[k] = v.CloneVT()
+		}
+		r.Entities = tmpContainer
+	}
+	if rhs := m.Layers; rhs != nil {
+		tmpContainer := make([]string, len(rhs))
+		copy(tmpContainer, rhs)
+		r.Layers = tmpContainer
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = make([]byte, len(m.unknownFields))
+		copy(r.unknownFields, m.unknownFields)
+	}
+	return r
+}
+
+func (m *Incident) CloneMessageVT() proto.Message {
+	return m.CloneVT()
+}
 
 func (m *Evidence) MarshalVT() (dAtA []byte, err error) {
 	if m == nil {

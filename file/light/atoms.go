@@ -7,9 +7,10 @@ import "math/bits"
 const (
 	// maxLits bounds the alternatives that one pattern may put into the
 	// automaton.
-	maxLits = 48
-	// minQuality is what an atom must be worth to be used: two ordinary bytes.
-	minQuality = 8
+	maxLits = 64
+	// minQuality is what an atom must be worth to be used. Even a poor atom is
+	// better than none, which means trying the expression at every byte.
+	minQuality = 4
 )
 
 // byteWorth estimates how rarely a byte stands in the files we scan: 4 for
@@ -156,26 +157,32 @@ func bestSplit(nodes []*node, maxLen int) (at int, atoms [][]byte, ok bool) {
 		if i > 512 {
 			break // far enough; long literals repeat themselves
 		}
-		lits := prefixes(nodes[i:], maxLen)
-		q := 1 << 20
-		for _, l := range lits {
-			q = min(q, quality(l.b))
-		}
-		q -= bits.Len(uint(len(lits))) - 1
-		if q < minQuality || q <= best {
-			continue
-		}
-		best, at, ok = q, i, true
-		atoms = atoms[:0]
-		seen := map[string]bool{}
-		for _, l := range lits {
-			if !seen[string(l.b)] {
-				seen[string(l.b)] = true
-				atoms = append(atoms, l.b)
+		// Shorter beginnings are fewer: often the only ones that fit.
+		for n := maxLen; n >= 2; n = min(n-1, 5) {
+			found := atomSet(prefixes(nodes[i:], n))
+			q := 1 << 20
+			for _, a := range found {
+				q = min(q, quality(a))
+			}
+			q -= bits.Len(uint(len(found))) - 1
+			if q >= minQuality && q > best {
+				best, at, atoms, ok = q, i, found, true
 			}
 		}
 	}
 	return at, atoms, ok
+}
+
+// atomSet drops doubles.
+func atomSet(lits []lit) (atoms [][]byte) {
+	seen := map[string]bool{}
+	for _, l := range lits {
+		if !seen[string(l.b)] {
+			seen[string(l.b)] = true
+			atoms = append(atoms, l.b)
+		}
+	}
+	return atoms
 }
 
 // bestWindow chooses the bytes of a literal that become its atom.

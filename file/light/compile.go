@@ -45,7 +45,9 @@ type str struct {
 	rule    int32
 	slot    int32
 	gaps    []hexLink // of links 1…; root unused
+	slow    []int32   // its patterns without an atom, run when a condition asks
 	all     bool
+	lazy    bool // of several matches at one offset the shortest counts
 	private bool
 }
 
@@ -56,7 +58,6 @@ type Rules struct {
 	slots    []int32 // slot -> string
 	patterns []pattern
 	refs     []atomRef
-	slow     []int32
 	auto     *automaton
 	always   []int32 // rules that are asked even when no string matched
 	globals  map[string][]int32
@@ -125,7 +126,7 @@ func compile(sources map[string]string, maxAtom int) (*Rules, []Refusal, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	r.auto, r.patterns, r.refs, r.slow = auto, b.patterns, b.refs, b.slow
+	r.auto, r.patterns, r.refs = auto, b.patterns, b.refs
 	return r, refused, nil
 }
 
@@ -147,7 +148,7 @@ func (r *Rules) add(source string, pr *parsedRule, b *patternBuilder) error {
 		needsHit: needsHit(pr.cond),
 	}
 	for _, d := range pr.strings {
-		s := str{id: "$" + d.id, rule: index, slot: int32(len(r.slots)), all: d.all, private: d.mods.private}
+		s := str{id: "$" + d.id, rule: index, slot: int32(len(r.slots)), all: d.all, lazy: d.kind == tokHex || d.re.lazy, private: d.mods.private}
 		if len(d.links) > 1 {
 			s.gaps = d.links[1:]
 			s.all = true
@@ -156,8 +157,13 @@ func (r *Rules) add(source string, pr *parsedRule, b *patternBuilder) error {
 			r.slots = append(r.slots, int32(len(r.strings)))
 		}
 		out.strings = append(out.strings, int32(len(r.strings)))
+		slow := len(b.slow)
+		err := b.addString(d, s.slot)
+		if s.slow = b.slow[slow:]; len(s.slow) > 0 {
+			out.needsHit = false // nobody knows until it is asked
+		}
 		r.strings = append(r.strings, s)
-		if err := b.addString(d, s.slot); err != nil {
+		if err != nil {
 			r.strings, r.slots = r.strings[:oldStrings], r.slots[:oldSlots]
 			*b = old
 			return &parseError{d.at, err.Error()}

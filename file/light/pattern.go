@@ -22,6 +22,7 @@ type pattern struct {
 	forward, backward *prog   // expression from the atom on, and before it
 	first             byteSet // bytes a match begins with, if it has no atom
 	lazy              bool
+	link              bool // one of a chained hex string
 
 	word wordKind
 }
@@ -200,7 +201,7 @@ func (b *patternBuilder) addString(d *stringDecl, slot int32) error {
 		return b.addText(d, slot, forms)
 	case tokHex:
 		for i, link := range d.links {
-			if err := b.addNode(link.root, pattern{slot: slot + int32(i), lazy: true}); err != nil {
+			if err := b.addNode(link.root, pattern{slot: slot + int32(i), lazy: true, link: len(d.links) > 1}); err != nil {
 				return err
 			}
 		}

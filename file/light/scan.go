@@ -3,7 +3,6 @@
 package light
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
@@ -66,11 +65,14 @@ type Work struct {
 type Scanner struct {
 	rules   *Rules
 	mach    machine
+	back    machine // for links of a chain
 	slots   [][]span
 	touched []int32 // slots with matches
 	state   []uint8 // per rule
 	asked   []int32
 	askSet  []bool
+	swept   []int32 // strings whose slow patterns have run
+	data    []byte
 	work    Work
 	maxHits int64
 }
@@ -112,13 +114,11 @@ func (s *Scanner) Scan(data []byte, vars Vars) []Match {
 			return !s.mach.spent()
 		})
 	}
-	for _, i := range r.slow {
-		s.sweep(&r.patterns[i], data)
-	}
 	for _, slot := range s.touched {
 		s.settle(slot)
 	}
 	out := s.judge(data, &vars)
+	s.data = nil
 	s.work.Steps = s.mach.steps
 	if s.mach.spent() {
 		s.cut("expression steps")
@@ -145,193 +145,12 @@ func (s *Scanner) reset(data []byte) {
 	}
 	s.asked = s.asked[:0]
 	clear(s.state)
+	s.swept = s.swept[:0]
+	s.data = data
 	s.work = Work{Bytes: int64(len(data))}
 	s.mach.steps = 0
 	s.mach.budget = baseSteps + stepsPerByte*int64(len(data))
 	s.maxHits = baseHits + hitsPerByte*int64(len(data))
-}
-
-// verify checks the pattern around an atom found at data[at:].
-func (s *Scanner) verify(p *pattern, data []byte, at, off int) {
-	if s.full(p.slot) {
-		return
-	}
-	if p.lit != nil {
-		if start := at - off; start >= 0 && p.equal(data[start:]) {
-			s.note(p, data, span{start, len(p.lit)})
-		}
-		return
-	}
-	end := s.reach(p, data, at)
-	if end < 0 {
-		return
-	}
-	if p.backward == nil {
-		s.note(p, data, span{at, end - at})
-		return
-	}
-	s.mach.run(p.backward, data, at, false, scanLimit, func(start int) bool {
-		s.note(p, data, span{start, end - start})
-		return !s.full(p.slot)
-	})
-}
-
-// reach gives the end of the forward match from at, or -1: the nearest if the
-// expression is lazy, or nobody asks how long it is, else the farthest.
-func (s *Scanner) reach(p *pattern, data []byte, at int) int {
-	end := -1
-	near := p.lazy || p.word == noWord && !s.rules.strings[s.rules.slots[p.slot]].all
-	s.mach.run(p.forward, data, at, true, scanLimit, func(e int) bool {
-		end = e
-		return !near
-	})
-	return end
-}
-
-// equal compares a literal with the beginning of data.
-func (p *pattern) equal(data []byte) bool {
-	if len(data) < len(p.lit) {
-		return false
-	}
-	data = data[:len(p.lit)]
-	switch {
-	case p.xor:
-		key := data[0] ^ p.lit[0]
-		if key < p.xorMin || key > p.xorMax {
-			return false
-		}
-		for i, c := range p.lit {
-			if c^key != data[i] {
-				return false
-			}
-		}
-		return true
-	case p.fold:
-		for i, c := range p.lit {
-			if foldByte(c) != foldByte(data[i]) {
-				return false
-			}
-		}
-		return true
-	}
-	return bytes.Equal(data, p.lit)
-}
-
-// full reports that more matches of the slot's string change nothing.
-func (s *Scanner) full(slot int32) bool {
-	n := len(s.slots[slot])
-	return n > 0 && !s.rules.strings[s.rules.slots[slot]].all || n >= maxSpans
-}
-
-func (s *Scanner) note(p *pattern, data []byte, m span) {
-	if p.word != noWord && !wholeWord(data, m, p.word) {
-		return
-	}
-	spans := s.slots[p.slot]
-	if n := len(spans); n > 0 && spans[n-1].off == m.off {
-		spans[n-1].len = max(spans[n-1].len, m.len)
-		return
-	}
-	if len(spans) == 0 {
-		s.touched = append(s.touched, p.slot)
-		s.ask(s.rules.strings[s.rules.slots[p.slot]].rule)
-	}
-	s.slots[p.slot] = append(spans, m)
-	if len(spans)+1 >= maxSpans {
-		s.settle(p.slot) // doubles may be what filled it
-		if len(s.slots[p.slot]) > maxSpans/2 {
-			s.cut("matches of one string")
-		}
-	}
-}
-
-func (s *Scanner) ask(rule int32) {
-	if !s.askSet[rule] {
-		s.askSet[rule] = true
-		s.asked = append(s.asked, rule)
-	}
-}
-
-// wholeWord checks that no letter or digit touches the match
-// (libyara/scan.c, _yr_scan_match_callback).
-func wholeWord(data []byte, m span, kind wordKind) bool {
-	end := m.off + m.len
-	if kind == asciiWord {
-		return !(m.off > 0 && alnum(data[m.off-1])) && !(end < len(data) && alnum(data[end]))
-	}
-	return !(m.off > 1 && data[m.off-1] == 0 && alnum(data[m.off-2])) &&
-		!(end+1 < len(data) && data[end+1] == 0 && alnum(data[end]))
-}
-
-func alnum(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-}
-
-// settle sorts the matches of a slot by offset and drops doubles.
-func (s *Scanner) settle(slot int32) {
-	m := s.slots[slot]
-	if len(m) < 2 {
-		return
-	}
-	slices.SortFunc(m, func(a, b span) int {
-		if a.off != b.off {
-			return a.off - b.off
-		}
-		return b.len - a.len
-	})
-	s.slots[slot] = slices.CompactFunc(m, func(a, b span) bool { return a.off == b.off })
-}
-
-// sweep runs a pattern that has no atom from every byte that can begin it.
-func (s *Scanner) sweep(p *pattern, data []byte) {
-	for i := range data {
-		if !p.first.has(data[i]) {
-			continue
-		}
-		if s.mach.spent() || s.full(p.slot) {
-			return
-		}
-		if end := s.reach(p, data, i); end >= 0 {
-			s.note(p, data, span{i, end - i})
-		}
-	}
-}
-
-// matches gives the settled matches of a string; those of a chained string
-// are the heads that a tail follows within each gap.
-func (s *Scanner) matches(i int32) []span {
-	st := &s.rules.strings[i]
-	heads := s.slots[st.slot]
-	if len(st.gaps) == 0 || len(heads) == 0 {
-		return heads
-	}
-	var out []span
-	for _, h := range heads {
-		if end := s.follow(st, 0, h.off+h.len); end >= 0 {
-			out = append(out, span{h.off, end - h.off})
-		}
-	}
-	return out
-}
-
-// follow finds link i+1 behind end and returns where the chain ends, or -1.
-func (s *Scanner) follow(st *str, i int, end int) int {
-	if i == len(st.gaps) {
-		return end
-	}
-	gap := st.gaps[i]
-	tails := s.slots[st.slot+int32(i)+1]
-	from, _ := slices.BinarySearchFunc(tails, end+gap.gapMin, func(m span, at int) int { return m.off - at })
-	for _, t := range tails[from:] {
-		s.mach.steps++
-		if gap.gapMax >= 0 && t.off > end+gap.gapMax || s.mach.spent() {
-			break
-		}
-		if e := s.follow(st, i+1, t.off+t.len); e >= 0 {
-			return e
-		}
-	}
-	return -1
 }
 
 // judge evaluates the conditions of every rule that could be true.
@@ -386,7 +205,7 @@ func (s *Scanner) show(r *rule, data []byte) []StringMatch {
 	var out []StringMatch
 	for _, i := range r.strings {
 		st := &s.rules.strings[i]
-		m := s.matches(i)
+		m := s.found(st)
 		if len(m) == 0 || st.private {
 			continue
 		}

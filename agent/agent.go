@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package agent is the role that lives on a host: sensors, the spool and the link to
+// the brain. It has no rule of its own; it joins what others make.
+//
+// In come a configuration and an identity; out go events over the bus. It believes
+// the spool for what is acknowledged and keeps working while the brain is away.
+//
+// The worst trap: a sensor that cannot start is not an error of the agent. It is put
+// on the health board with its reason, told to the brain, and the rest goes on.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ringwall/ringwall/bus"
+	"github.com/ringwall/ringwall/event"
+	"github.com/ringwall/ringwall/health"
+	"github.com/ringwall/ringwall/identity"
+	"github.com/ringwall/ringwall/sense/files"
+	"github.com/ringwall/ringwall/sense/kernel"
+	"github.com/ringwall/ringwall/spool"
+	"github.com/ringwall/ringwall/verdict"
+)
+
+// Options join an agent to its surroundings.
+type Options struct {
+	Data   string          // folder of spool and state (0700)
+	Self   *identity.Agent // who it is
+	Server *bus.Server     // the broker of this process; nil: Self.Bus is the address
+	Secret []byte          // the tenant's key for hashing credentials
+	Board  *health.Board
+	Log    *slog.Logger
+}
+
+// Agent is one running host.
+type Agent struct {
+	cfg    Config
+	opt    Options
+	boot   string
+	clock  *event.Clock
+	spool  *spool.Spool
+	redact *event.Redactor
+
+	ready func()
+	seen  atomic.Uint64
+}
+
+// sensor is what every sense package gives.
+type sensor interface{ Run(context.Context) error }
+
+// New opens the spool; no sensor starts before Run.
+func New(cfg Config, opt Options) (*Agent, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(opt.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("agent data: %w", err)
+	}
+	sp, err := spool.Open(spool.Config{Dir: filepath.Join(opt.Data, "spool")})
+	if err != nil {
+		return nil, err
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return nil, fmt.Errorf("boot id: %w", err)
+	}
+	return &Agent{
+		cfg: cfg, opt: opt, boot: strings.TrimSpace(string(boot)),
+		clock: event.NewClock(), spool: sp, redact: event.NewRedactor(opt.Secret),
+	}, nil
+}
+
+// OnReady sets what is called once, when every sensor that can run does.
+func (a *Agent) OnReady(f func()) { a.ready = f }
+
+// Seen counts the events taken since start.
+func (a *Agent) Seen() uint64 { return a.seen.Load() }
+
+// Run senses and sends until ctx ends; then what is spooled stays for the next start.
+func (a *Agent) Run(ctx context.Context) error {
+	link, err := bus.Dial(bus.LinkConfig{Agent: a.opt.Self, Server: a.opt.Server, Log: a.opt.Log})
+	if err != nil {
+		return err
+	}
+	defer link.Close()
+	a.opt.Board.Watch(a.tellState)
+	var spooling, sensing sync.WaitGroup
+	spoolCtx, stopSpool := context.WithCancel(context.WithoutCancel(ctx))
+	defer spooling.Wait()
+	defer stopSpool()
+	spooling.Go(func() {
+		if err := a.spool.Run(spoolCtx); err != nil {
+			a.opt.Log.Error("spool stopped", "error", err)
+		}
+	})
+	precious, bulk := a.spool.Reader(identity.Precious), a.spool.Reader(identity.Bulk)
+	publisher := link.NewPublisher(bus.PublisherConfig{Precious: precious, Bulk: bulk, Trim: a.trim})
+	sensing.Go(func() {
+		if err := publisher.Run(ctx); err != nil && ctx.Err() == nil {
+			a.opt.Log.Error("publisher stopped", "error", err)
+		}
+	})
+	for name, s := range a.sensors() {
+		sensing.Go(func() {
+			if err := s.Run(ctx); err != nil && ctx.Err() == nil {
+				a.opt.Board.Set(name, health.Off, err.Error())
+			}
+		})
+	}
+	if a.ready != nil {
+		a.ready()
+	}
+	a.housekeeping(ctx)
+	sensing.Wait()
+	return nil
+}
+
+func (a *Agent) trim(p identity.Position) error {
+	err := a.spool.Trim(p)
+	if errors.Is(err, spool.ErrBeyond) {
+		a.opt.Log.Warn("watermark refused", "position", p.String(), "error", err)
+	}
+	return err
+}
+
+// sensors builds every sensor that is wanted and can be had here.
+func (a *Agent) sensors() map[string]sensor {
+	out := map[string]sensor{}
+	add := func(name string, wanted Switch, build func() (sensor, error)) {
+		full := "sensor." + name
+		if !wanted {
+			a.opt.Board.Set(full, health.Off, "switched off in the configuration (sensors."+name+")")
+			return
+		}
+		s, err := build()
+		if err != nil {
+			a.opt.Board.Set(full, health.Off, err.Error())
+			return
+		}
+		a.opt.Board.Set(full, health.On, "")
+		out[full] = s
+	}
+	add("kernel", a.cfg.Sensors["kernel"], func() (sensor, error) {
+		k := kernel.Defaults()
+		k.Cgroup, k.Netns, k.Shared, k.Syscalls = a.cfg.Scope.Cgroup, a.cfg.Scope.Netns, a.cfg.Kernel.Shared, bool(a.cfg.Kernel.Syscalls)
+		k.Sensitive = append(k.Sensitive, a.cfg.Kernel.Sensitive...)
+		return kernel.New(k, kernel.Options{Board: a.opt.Board, Emit: a.Emit, Redact: a.redact, Clock: a.clock})
+	})
+	add("files", a.cfg.Sensors["files"], func() (sensor, error) {
+		return files.New(a.cfg.Files, files.Options{
+			Root: a.cfg.Scope.Root, State: filepath.Join(a.opt.Data, "files.seen"),
+			Clock: a.clock, Board: a.opt.Board, Emit: a.Emit,
+		})
+	})
+	return out
+}
+
+// Emit puts one event into the spool. It never blocks; what the spool cannot take is
+// counted there and told as loss.
+func (a *Agent) Emit(ev *event.Event) {
+	a.seen.Add(1)
+	ev.Tenant, ev.Host, ev.BootId, ev.Schema = string(a.opt.Self.Tenant), string(a.opt.Self.Host), a.boot, event.Schema
+	ev.Classify()
+	raw, err := ev.MarshalVT()
+	if err != nil {
+		a.opt.Log.Error("encode event", "kind", ev.Kind(), "error", err)
+		return
+	}
+	at, kept, err := a.spool.Append(ClassOf(ev), raw)
+	if err != nil || kept == 0 {
+		return
+	}
+	ev.Epoch, ev.Seq = at.Epoch, at.Seq
+}
+
+// ClassOf tells how dear an event is: what carries the chain from a request to its
+// deeds is never shed for the sake of bulk.
+func ClassOf(ev *event.Event) identity.Class {
+	switch p := ev.Payload.(type) {
+	case *event.Event_File:
+		switch p.File.Op {
+		case event.FileActivity_UNLINK, event.FileActivity_OPEN_WRITE, event.FileActivity_SWEPT:
+			return identity.Bulk
+		}
+	case *event.Event_Dns, *event.Event_Inventory, *event.Event_Log:
+		return identity.Bulk
+	case *event.Event_Network:
+		switch p.Network.Op {
+		case event.NetworkActivity_RESET, event.NetworkActivity_FLOW_CLOSE, event.NetworkActivity_SEND:
+			return identity.Bulk
+		}
+	}
+	return identity.Precious
+}
+
+// housekeeping looks at the clock and at the spool's losses once a second.
+func (a *Agent) housekeeping(ctx context.Context) {
+	for _, c := range a.opt.Board.Components() {
+		a.tellState(c)
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if a.clock.Check() {
+				a.opt.Log.Warn("the wall clock was stepped", "epoch", a.clock.Epoch())
+			}
+			for _, l := range a.spool.Losses() {
+				w := &verdict.LossWindow{Sensor: "spool", Class: l.Class.String(), FromNs: l.From.UnixNano(), ToNs: l.To.UnixNano(), Count: l.Count, Reason: l.Reason}
+				a.opt.Board.Lost(w)
+				a.emitNow(&event.Event{Payload: &event.Event_Loss{Loss: w}})
+			}
+		}
+	}
+}
+
+func (a *Agent) tellState(c health.Component) {
+	a.emitNow(&event.Event{Payload: &event.Event_State{State: &event.SensorState{Component: c.Name, State: c.State, Reason: c.Reason}}})
+}
+
+func (a *Agent) emitNow(ev *event.Event) {
+	a.clock.Stamp(ev, event.BootNow())
+	a.Emit(ev)
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/ringwall/ringwall/sense/files"
+)
+
+// Config of an agent. The zero value of a field means its default.
+type Config struct {
+	Host    string            `yaml:"host"`    // default: the machine's name
+	Sensors map[string]Switch `yaml:"sensors"` // kernel, files: on (default) or off
+	Scope   Scope             `yaml:"scope"`
+	Kernel  Kernel            `yaml:"kernel"`
+	Files   files.Config      `yaml:"files"`
+}
+
+// Switch is on or off in the configuration file.
+type Switch bool
+
+// UnmarshalText reads on, off, true and false.
+func (s *Switch) UnmarshalText(b []byte) error {
+	switch string(b) {
+	case "on", "true":
+		*s = true
+	case "off", "false":
+		*s = false
+	default:
+		return fmt.Errorf("%q: want on or off", b)
+	}
+	return nil
+}
+
+// Scope confines an agent, so that several hosts run on one kernel.
+type Scope struct {
+	Cgroup string `yaml:"cgroup"` // folder in the cgroup2 tree
+	Netns  string `yaml:"netns"`  // file of a network namespace
+	Root   string `yaml:"root"`   // folder under which the host's files lie
+}
+
+// Kernel are the settings of the kernel sensor that an operator may want.
+type Kernel struct {
+	Shared    string   `yaml:"shared"`    // folder of a program set that `kernel-share` pinned
+	Syscalls  Switch   `yaml:"syscalls"`  // files by name and privilege calls; default on
+	Sensitive []string `yaml:"sensitive"` // patterns of paths whose reads are told, beside the built-in list
+}
+
+// DefaultConfig has every sensor on.
+func DefaultConfig() Config {
+	return Config{
+		Sensors: map[string]Switch{"kernel": true, "files": true},
+		Kernel:  Kernel{Syscalls: true}, Files: files.DefaultConfig(),
+	}
+}
+
+// Validate names what cannot be.
+func (c *Config) Validate() error {
+	var errs []error
+	for name := range c.Sensors {
+		if name != "kernel" && name != "files" {
+			errs = append(errs, fmt.Errorf("agent.sensors: %q is no sensor; want kernel or files", name))
+		}
+	}
+	for _, p := range []string{c.Scope.Cgroup, c.Scope.Netns, c.Scope.Root, c.Kernel.Shared} {
+		if p != "" && !filepath.IsAbs(p) {
+			errs = append(errs, fmt.Errorf("agent: %q is not an absolute path", p))
+		}
+	}
+	errs = append(errs, c.Files.Validate())
+	return errors.Join(errs...)
+}

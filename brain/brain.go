@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package brain is the role that judges: it takes events off the bus into the
+// archive, the graph and the decisions, and answers the doors. It has no rule of its
+// own; it joins what others make.
+//
+// In come batches whose sender the broker has proved; out go findings, incidents and
+// the watermark that lets agents forget. It believes the subject a batch came on.
+//
+// The worst trap: order. Judgement follows the order of arrival, which every event
+// carries into the archive, so that a replay judges alike; whatever touches the graph
+// runs on the worker's goroutine.
+package brain
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ringwall/ringwall/action"
+	"github.com/ringwall/ringwall/archive"
+	"github.com/ringwall/ringwall/behaviour"
+	"github.com/ringwall/ringwall/behaviour/sigma"
+	"github.com/ringwall/ringwall/bus"
+	"github.com/ringwall/ringwall/decide"
+	"github.com/ringwall/ringwall/event"
+	"github.com/ringwall/ringwall/health"
+	"github.com/ringwall/ringwall/identity"
+	"github.com/ringwall/ringwall/verdict"
+)
+
+// judgeHost is the name under which the brain's own findings are archived.
+const judgeHost = "ringwall-brain"
+
+// Options join a brain to its surroundings.
+type Options struct {
+	Data   string // folder of identities, bus, archive (0700)
+	Hunter archive.Hunter
+	Board  *health.Board
+	Log    *slog.Logger
+}
+
+// Brain is one running brain.
+type Brain struct {
+	cfg   Config
+	opt   Options
+	auth  *identity.Authority
+	hub   *bus.Hub
+	store *archive.Store
+	start time.Time
+
+	workers map[string]*worker
+	news    news
+
+	mu        sync.Mutex
+	incidents map[string]*verdict.Incident // by tenant/id
+	findings  map[string][]*verdict.Finding
+	actions   map[string]*action.Record
+	epoch     uint64
+	seq       uint64
+}
+
+// Open starts bus and archive and compiles the rules; nothing is judged before Run.
+func Open(ctx context.Context, cfg Config, opt Options) (*Brain, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	auth, err := identity.OpenAuthority(filepath.Join(opt.Data, "identity"))
+	if err != nil {
+		return nil, err
+	}
+	b := &Brain{
+		cfg: cfg, opt: opt, auth: auth, start: time.Now(), workers: map[string]*worker{},
+		incidents: map[string]*verdict.Incident{}, findings: map[string][]*verdict.Finding{}, actions: map[string]*action.Record{},
+		epoch: uint64(time.Now().UnixNano()) &^ 1,
+	}
+	for _, t := range cfg.Tenants {
+		if err := auth.AddTenant(identity.Tenant(t)); err != nil {
+			return nil, err
+		}
+	}
+	rules, err := b.rules()
+	if err != nil {
+		return nil, err
+	}
+	ex, err := decide.NewExceptions(cfg.Except)
+	if err != nil {
+		return nil, err
+	}
+	b.store, err = archive.Open(archive.Config{Dir: filepath.Join(opt.Data, "archive"), MaxAge: cfg.Retention.Age, MaxBytes: cfg.Retention.Bytes})
+	if err != nil {
+		return nil, err
+	}
+	server := bus.ServerConfig{Dir: filepath.Join(opt.Data, "bus"), Listen: cfg.Listen, Log: opt.Log}
+	if cfg.Listen != "" {
+		server.TLS = auth.ServerTLS()
+	}
+	b.hub, err = bus.OpenHub(ctx, bus.HubConfig{URL: cfg.Bus, Server: server, MaxBytes: 4 << 30, Log: opt.Log}, auth)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range cfg.Tenants {
+		b.workers[t] = newWorker(t, rules, cfg, ex, outlets{finding: b.tellFinding, incident: b.tellIncident, order: b.tellOrder, action: func(*event.Event) {}}, opt.Log)
+	}
+	return b, nil
+}
+
+// rules compiles our own and the operator's Sigma rules.
+func (b *Brain) rules() (behaviour.Matcher, error) {
+	sources := []sigma.Source{sigma.Own()}
+	for _, d := range b.cfg.Rules {
+		sources = append(sources, sigma.Source{FS: os.DirFS(d), Name: d})
+	}
+	set, report, err := sigma.Compile(sources, sigma.Options{Sensors: sigma.Sensors()})
+	if err != nil {
+		return nil, fmt.Errorf("compile Sigma rules: %w", err)
+	}
+	for _, r := range report.Refused {
+		b.opt.Log.Warn("Sigma rule refused", "rule", r.String())
+	}
+	b.opt.Board.Set("behaviour.sigma", health.On, fmt.Sprintf("%d rules loaded, %d refused", report.Loaded, len(report.Refused)))
+	return set, nil
+}
+
+// Authority names who may join.
+func (b *Brain) Authority() *identity.Authority { return b.auth }
+
+// Server is the embedded broker, for an agent in this process.
+func (b *Brain) Server() *bus.Server { return b.hub.Server() }
+
+// PushTenant tells the broker of newly enrolled hosts.
+func (b *Brain) PushTenant(ctx context.Context, tenant string) error {
+	return b.hub.PushTenant(ctx, identity.Tenant(tenant))
+}
+
+// Secret is the tenant's key for hashing credentials, made on first use (0600).
+func (b *Brain) Secret(tenant string) ([]byte, error) {
+	path := filepath.Join(b.opt.Data, "identity", "redact-"+tenant+".key")
+	if key, err := os.ReadFile(path); err == nil && len(key) >= 16 {
+		return key, nil
+	}
+	key := make([]byte, 32)
+	_, _ = rand.Read(key)
+	if err := os.WriteFile(path, key, 0o600); err != nil {
+		return nil, fmt.Errorf("make the tenant's redaction key: %w", err)
+	}
+	return key, nil
+}
+
+// Run judges until ctx ends.
+func (b *Brain) Run(ctx context.Context) error {
+	var store, judge sync.WaitGroup
+	storeCtx, stopStore := context.WithCancel(context.WithoutCancel(ctx))
+	store.Go(func() {
+		if err := b.store.Run(storeCtx); err != nil {
+			b.opt.Board.Set("archive", health.Off, err.Error())
+			b.opt.Log.Error("archive stopped", "error", err)
+		}
+	})
+	b.opt.Board.Set("archive", health.On, "")
+	defer store.Wait()
+	defer stopStore()
+	defer b.hub.Close()
+	for t, w := range b.workers {
+		if err := b.warm(ctx, t, w); err != nil {
+			b.opt.Log.Warn("the recent past could not be judged again", "tenant", t, "error", err)
+		}
+		judge.Go(func() { w.run(ctx) })
+	}
+	seen := bus.NewSeen()
+	consumer, err := b.hub.NewConsumer(bus.ConsumerConfig{Seen: seen, Refused: func(t identity.Tenant, h identity.Host, why error) {
+		b.opt.Log.Warn("message refused", "tenant", t, "host", h, "error", why)
+	}})
+	if err != nil {
+		return err
+	}
+	b.opt.Board.Set("bus", health.On, "")
+	err = consumer.Run(ctx, func(d *bus.Delivery) { b.deliver(ctx, d) })
+	judge.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// warm judges the recent past again, in the order it was judged then, so that graph
+// and incidents are what they were.
+func (b *Brain) warm(ctx context.Context, tenant string, w *worker) error {
+	var past []*event.Event
+	for ev, err := range b.store.Scan(ctx, tenant, archive.Range{From: time.Now().Add(-b.cfg.Warm)}) {
+		if err != nil {
+			return err
+		}
+		if ev.Host == judgeHost {
+			continue
+		}
+		if past = append(past, ev); len(past) >= warmMost {
+			past = past[len(past)/2:]
+		}
+	}
+	slices.SortStableFunc(past, func(a, c *event.Event) int {
+		switch {
+		case a.Arrival < c.Arrival:
+			return -1
+		case a.Arrival > c.Arrival:
+			return 1
+		}
+		return 0
+	})
+	w.replaying = true
+	for _, ev := range past {
+		w.see(ev)
+		w.arrival = max(w.arrival, ev.Arrival)
+	}
+	w.replaying = false
+	for _, inc := range w.fold.Incidents() {
+		b.keepIncident(inc)
+	}
+	return nil
+}
+
+// warmMost bounds the memory of a warm start: about 300 MB of events.
+const warmMost = 500_000
+
+// deliver takes one batch: into the archive, whose done acknowledges it, and to the
+// judge.
+func (b *Brain) deliver(ctx context.Context, d *bus.Delivery) {
+	w := b.workers[string(d.Tenant)]
+	if w == nil {
+		b.opt.Log.Warn("batch of an unknown tenant", "tenant", d.Tenant, "host", d.Host)
+		_ = d.Ack()
+		return
+	}
+	events := make([]*event.Event, 0, len(d.Batch.Events))
+	for i, raw := range d.Batch.Events {
+		ev := &event.Event{}
+		if err := ev.UnmarshalVT(raw); err != nil {
+			b.opt.Log.Warn("event does not decode", "host", d.Host, "error", err)
+			continue
+		}
+		if ev.Tenant != string(d.Tenant) || ev.Host != string(d.Host) {
+			b.opt.Log.Warn("event names another sender than its subject", "subject", d.Host, "claims", ev.Host)
+			continue
+		}
+		ev.Epoch, ev.Seq = d.Batch.Epoch, d.Batch.FirstSeq+uint64(i)
+		events = append(events, ev)
+	}
+	if err := w.put(ctx, events); err != nil {
+		return
+	}
+	batch := archive.Batch{
+		Tenant: string(d.Tenant), Host: string(d.Host), Epoch: d.Batch.Epoch,
+		First: d.Batch.FirstSeq - d.Batch.Skipped, Last: d.Batch.Last().Seq, Events: events,
+	}
+	err := b.store.Offer(ctx, batch, func(err error) {
+		if err != nil {
+			b.opt.Board.Set("archive", health.Degraded, err.Error())
+			_ = d.Nak()
+			return
+		}
+		_ = d.Ack()
+		if err := b.hub.PublishStored(ctx, d.Tenant, d.Host, d.Through); err != nil && ctx.Err() == nil {
+			b.opt.Log.Warn("watermark not sent", "host", d.Host, "error", err)
+		}
+	})
+	if err != nil && !errors.Is(err, context.Canceled) {
+		b.opt.Log.Warn("archive refused a batch", "host", d.Host, "error", err)
+	}
+}
+
+// findingsKept bounds the findings in memory per tenant; the archive has all.
+const findingsKept = 20_000
+
+// tellFinding keeps, archives and announces a finding.
+func (b *Brain) tellFinding(tenant string, f *verdict.Finding) {
+	b.mu.Lock()
+	list := append(b.findings[tenant], f)
+	if len(list) > findingsKept {
+		list = append(list[:0], list[findingsKept/2:]...)
+	}
+	b.findings[tenant] = list
+	b.seq++
+	ev := &event.Event{
+		Tenant: tenant, Host: judgeHost, Epoch: b.epoch, Seq: b.seq, WallNs: f.WallNs, Schema: event.Schema, Sensor: event.Sensor_JUDGE,
+		Payload: &event.Event_Finding{Finding: f},
+	}
+	b.mu.Unlock()
+	ev.Classify()
+	_ = b.store.Offer(context.Background(), archive.Batch{Tenant: tenant, Host: judgeHost, Epoch: ev.Epoch, Events: []*event.Event{ev}}, func(err error) {
+		if err != nil {
+			b.opt.Log.Warn("finding not archived", "id", f.Id, "error", err)
+		}
+	})
+	b.news.tell(tenant, f, nil, nil)
+}
+
+func (b *Brain) keepIncident(inc *verdict.Incident) *verdict.Incident {
+	snap := inc.CloneVT()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.incidents[inc.Tenant+"/"+inc.Id] = snap
+	for _, old := range inc.Aliases {
+		delete(b.incidents, inc.Tenant+"/"+old)
+	}
+	return snap
+}
+
+func (b *Brain) tellIncident(inc *verdict.Incident) {
+	b.news.tell(inc.Tenant, nil, b.keepIncident(inc), nil)
+}
+
+// tellOrder writes an order down. No enforcer is part of this build yet, so whatever
+// the stage says, nothing is touched: the record's state is shadowed.
+func (b *Brain) tellOrder(o action.Order) {
+	r := &action.Record{Order: o, State: action.Shadowed, Result: "would have been done; this build has no enforcer", Updated: o.Ordered}
+	b.mu.Lock()
+	b.actions[o.Tenant+"/"+o.ID] = r
+	b.mu.Unlock()
+	b.news.tell(o.Tenant, nil, nil, r)
+}

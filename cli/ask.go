@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/ringwall/ringwall/action"
+	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/verdict"
+)
+
+// asking are the commands that only ask the brain.
+func asking(g *global) []*cobra.Command {
+	return []*cobra.Command{findingsCmd(g), incidentsCmd(g), traceCmd(g), actionsCmd(g), huntCmd(g), intelCmd(g), offCmd(g), enrollCmd(g), statusCmd(g)}
+}
+
+func (g *global) query(pairs ...string) url.Values {
+	v := url.Values{"tenant": {g.tenant}}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			v.Set(pairs[i], pairs[i+1])
+		}
+	}
+	return v
+}
+
+func findingsCmd(g *global) *cobra.Command {
+	var follow, grey bool
+	var since time.Duration
+	var host string
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "findings",
+		Short: "List what was found, newest last; --follow prints findings and incidents as they happen",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			out, err := g.output(cmd)
+			if err != nil {
+				return err
+			}
+			q := g.query("host", host, "limit", strconv.Itoa(limit))
+			if grey {
+				q.Set("grey", "1")
+			}
+			if since > 0 {
+				q.Set("since", time.Now().Add(-since).Format(time.RFC3339Nano))
+			}
+			path := "/v1/findings"
+			if follow {
+				path = "/v1/follow"
+			}
+			return newClient(g.data).lines(cmd.Context(), http.MethodGet, path, q, nil, func(line []byte) error {
+				if out != nil {
+					_, err := fmt.Fprintf(out, "%s\n", line)
+					return err
+				}
+				printUpdate(cmd.OutOrStdout(), line, follow)
+				return nil
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on as they happen")
+	cmd.Flags().BoolVar(&grey, "grey", false, "also what was only suspicious")
+	cmd.Flags().DurationVar(&since, "since", 0, "only the last while, such as 1h")
+	cmd.Flags().StringVar(&host, "host", "", "only of this host")
+	cmd.Flags().IntVar(&limit, "limit", 1000, "most findings listed")
+	return cmd
+}
+
+// printUpdate writes one line of /v1/findings or /v1/follow for people.
+func printUpdate(w io.Writer, line []byte, wrapped bool) {
+	raw := struct {
+		Finding, Incident, Action json.RawMessage
+	}{Finding: line}
+	if wrapped {
+		raw.Finding = nil
+		if json.Unmarshal(line, &raw) != nil {
+			return
+		}
+	}
+	switch {
+	case raw.Finding != nil:
+		var f verdict.Finding
+		if protojson.Unmarshal(raw.Finding, &f) == nil {
+			PrintFinding(w, &f)
+		}
+	case raw.Incident != nil:
+		var inc verdict.Incident
+		if protojson.Unmarshal(raw.Incident, &inc) == nil {
+			PrintIncident(w, &inc)
+		}
+	case raw.Action != nil:
+		var a action.Record
+		if json.Unmarshal(raw.Action, &a) == nil {
+			PrintAction(w, &a)
+		}
+	}
+}
+
+// PrintFinding writes one finding on one line.
+func PrintFinding(w io.Writer, f *verdict.Finding) {
+	mark := "?"
+	if f.Black() {
+		mark = "!"
+	}
+	where := ""
+	if len(f.Subjects) > 0 {
+		where = "  " + f.Subjects[0].Label()
+	}
+	fmt.Fprintf(w, "%s %s %-8s %s/%s  %.2f  %s%s  %s\n", time.Unix(0, f.WallNs).Format("15:04:05.000"), mark, f.Host, f.Layer, f.Stage, f.Score, f.Title, plain(where), strings.Join(f.Techniques, " "))
+}
+
+// PrintIncident writes where an incident stands.
+func PrintIncident(w io.Writer, inc *verdict.Incident) {
+	entry := "entry unknown"
+	if inc.Entry != nil {
+		entry = "came in by " + plain(inc.Entry.Label())
+	}
+	fmt.Fprintf(w, "%s ▲ incident %s  %.2f  %d findings on %s  %s\n", time.Unix(0, inc.UpdatedNs).Format("15:04:05.000"), inc.Id, inc.Score, len(inc.Findings), strings.Join(inc.Hosts, ", "), entry)
+}
+
+// PrintAction writes where an action stands.
+func PrintAction(w io.Writer, a *action.Record) {
+	subject := ""
+	if a.Subject != nil {
+		subject = plain(a.Subject.Label())
+	}
+	fmt.Fprintf(w, "%s ■ %s %s on %s: %s %s\n", a.Updated.Format("15:04:05.000"), a.Kind, subject, a.Host, a.State, plain(a.Result))
+}
+
+// plain makes text from hosts harmless on a terminal: control bytes and direction
+// marks become their escapes.
+func plain(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r < 0x20 || r == 0x7f || r >= 0x80 && r < 0xa0, r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069:
+			fmt.Fprintf(&b, "\\u%04x", r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func incidentsCmd(g *global) *cobra.Command {
+	return &cobra.Command{
+		Use:   "incidents [ID]",
+		Short: "List intrusions, or show one",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			out, err := g.output(cmd)
+			if err != nil {
+				return err
+			}
+			var raw json.RawMessage
+			path := "/v1/incidents"
+			if len(args) == 1 {
+				path += "/" + url.PathEscape(args[0])
+			}
+			if err := newClient(g.data).get(cmd.Context(), path, g.query(), &raw); err != nil {
+				return err
+			}
+			list := []json.RawMessage{raw}
+			if len(args) == 0 {
+				if err := json.Unmarshal(raw, &list); err != nil {
+					return err
+				}
+			}
+			for _, r := range list {
+				if out != nil {
+					fmt.Fprintf(out, "%s\n", r)
+					continue
+				}
+				var inc verdict.Incident
+				if err := protojson.Unmarshal(r, &inc); err != nil {
+					return err
+				}
+				PrintIncident(cmd.OutOrStdout(), &inc)
+				if len(args) == 1 {
+					for _, s := range inc.Story {
+						fmt.Fprintf(cmd.OutOrStdout(), "  %s %-8s %s\n", time.Unix(0, s.WallNs).Format("15:04:05.000"), s.Host, plain(s.Text))
+					}
+				}
+			}
+			if out == nil && len(list) == 0 {
+				fmt.Fprintln(cmd.OutOrStdout(), "no incidents")
+			}
+			return nil
+		},
+	}
+}
+
+func traceCmd(g *global) *cobra.Command {
+	return &cobra.Command{
+		Use:   "trace ID",
+		Short: "Tell the story of an incident or finding, from its entry to its effects",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			out, err := g.output(cmd)
+			if err != nil {
+				return err
+			}
+			var raw json.RawMessage
+			if err := newClient(g.data).get(cmd.Context(), "/v1/trace/"+url.PathEscape(args[0]), g.query(), &raw); err != nil {
+				return err
+			}
+			if out != nil {
+				_, err := fmt.Fprintf(out, "%s\n", raw)
+				return err
+			}
+			var st api.Story
+			if err := json.Unmarshal(raw, &st); err != nil {
+				return err
+			}
+			for _, line := range st.Text {
+				fmt.Fprintln(cmd.OutOrStdout(), plain(line))
+			}
+			return nil
+		},
+	}
+}
+
+func actionsCmd(g *global) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "actions",
+		Short: "List what was done, and undo it",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			out, err := g.output(cmd)
+			if err != nil {
+				return err
+			}
+			var list []action.Record
+			if err := newClient(g.data).get(cmd.Context(), "/v1/actions", g.query(), &list); err != nil {
+				return err
+			}
+			if out != nil {
+				enc := json.NewEncoder(out)
+				for _, a := range list {
+					if err := enc.Encode(a); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			tw := tabwriter.NewWriter(cmd.OutOrStdout(), 2, 2, 2, ' ', 0)
+			fmt.Fprintln(tw, "ID\tHOST\tWHAT\tTARGET\tSTATE\tUNTIL\tRESULT")
+			for _, a := range list {
+				target := ""
+				if a.Subject != nil {
+					target = plain(a.Subject.Label())
+				}
+				fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.ID, a.Host, a.Kind, target, a.State, a.Deadline.Format("15:04:05"), plain(a.Result))
+			}
+			return tw.Flush()
+		},
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use: "undo ID", Short: "Take an action back before its time", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var d struct{ Done bool }
+			return newClient(g.data).post(cmd.Context(), "/v1/actions/"+url.PathEscape(args[0])+"/undo", g.query(), nil, &d)
+		},
+	})
+	return cmd
+}
+
+func huntCmd(g *global) *cobra.Command {
+	var rows int
+	var limit time.Duration
+	cmd := &cobra.Command{
+		Use:   "hunt SQL",
+		Short: "Ask the archive in SQL",
+		Example: `  ringwall hunt "select time, host, exe, argv from processes order by time desc limit 20"
+  ringwall hunt "describe events"`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			out, err := g.output(cmd)
+			if err != nil {
+				return err
+			}
+			body := map[string]any{"sql": args[0], "rows": rows, "limit": limit.String()}
+			var table [][]string
+			var end struct {
+				End   *api.HuntEnd
+				Error string
+			}
+			err = newClient(g.data).lines(cmd.Context(), http.MethodPost, "/v1/hunt", g.query(), body, func(line []byte) error {
+				if len(line) > 0 && line[0] == '{' {
+					return json.Unmarshal(line, &end)
+				}
+				if out != nil {
+					_, err := fmt.Fprintf(out, "%s\n", line)
+					return err
+				}
+				var row []any
+				if err := json.Unmarshal(line, &row); err != nil {
+					return err
+				}
+				cells := make([]string, len(row))
+				for i, c := range row {
+					if c != nil {
+						cells[i] = plain(fmt.Sprint(c))
+					}
+				}
+				table = append(table, cells)
+				return nil
+			})
+			switch {
+			case err != nil:
+				return err
+			case end.Error != "":
+				return fmt.Errorf("hunt: %s", end.Error)
+			case end.End == nil || out != nil:
+				return nil
+			}
+			tw := tabwriter.NewWriter(cmd.OutOrStdout(), 2, 2, 2, ' ', 0)
+			fmt.Fprintln(tw, strings.Join(end.End.Columns, "\t"))
+			for _, cells := range table {
+				fmt.Fprintln(tw, strings.Join(cells, "\t"))
+			}
+			if err := tw.Flush(); err != nil {
+				return err
+			}
+			more := ""
+			if end.End.Truncated {
+				more = ", there are more (--rows)"
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "%d rows in %v%s\n", end.End.Rows, end.End.Elapsed.Round(time.Millisecond), more)
+			return nil
+		},
+	}
+	cmd.Flags().IntVar(&rows, "rows", 10000, "most rows")
+	cmd.Flags().DurationVar(&limit, "time", 30*time.Second, "most time")
+	return cmd
+}
+
+func intelCmd(g *global) *cobra.Command {
+	cmd := &cobra.Command{Use: "intel", Short: "Ask the intelligence library"}
+	cmd.AddCommand(&cobra.Command{
+		Use: "lookup VALUE", Short: "What is known of an address, domain, URL, hash or fingerprint", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			out, err := g.output(cmd)
+			if err != nil {
+				return err
+			}
+			var raw json.RawMessage
+			if err := newClient(g.data).get(cmd.Context(), "/v1/intel", g.query("value", args[0]), &raw); err != nil {
+				return err
+			}
+			if out == nil {
+				out = nopCloser{cmd.OutOrStdout()}
+			}
+			_, err = fmt.Fprintf(out, "%s\n", raw)
+			return err
+		},
+	})
+	return cmd
+}
+
+func offCmd(g *global) *cobra.Command {
+	return &cobra.Command{
+		Use:   "off",
+		Short: "Take every trace of Ringwall out of kernel, firewall and files; needs no brain",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return switchOff(cmd, g)
+		},
+	}
+}
+
+func enrollCmd(g *global) *cobra.Command {
+	var host, group, life string
+	cmd := &cobra.Command{
+		Use:   "enroll",
+		Short: "Make a one-time token with which a host joins",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var got struct {
+				Token string `json:"token"`
+			}
+			q := map[string]string{"host": host, "group": group, "life": life}
+			if err := newClient(g.data).post(cmd.Context(), "/v1/enroll", g.query(), q, &got); err != nil {
+				return err
+			}
+			out, err := g.output(cmd)
+			if err != nil {
+				return err
+			}
+			if out != nil {
+				return json.NewEncoder(out).Encode(got)
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), got.Token)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&host, "host", "", "only for this host name")
+	cmd.Flags().StringVar(&group, "group", "default", "group whose bundle the host takes")
+	cmd.Flags().StringVar(&life, "life", "1h", "how long the token is good")
+	return cmd
+}
+
+func statusCmd(g *global) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "What is on, what is degraded and what was lost",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			out, err := g.output(cmd)
+			if err != nil {
+				return err
+			}
+			var st api.Status
+			if err := newClient(g.data).get(cmd.Context(), "/v1/status", g.query(), &st); err != nil {
+				return err
+			}
+			if out != nil {
+				return json.NewEncoder(out).Encode(st)
+			}
+			tw := tabwriter.NewWriter(cmd.OutOrStdout(), 2, 2, 2, ' ', 0)
+			for _, c := range st.Components {
+				fmt.Fprintf(tw, "%s\t%s\t%s\n", c.Name, c.State, c.Reason)
+			}
+			for class, n := range st.Lost {
+				fmt.Fprintf(tw, "lost\t%s\t%d\n", class, n)
+			}
+			return tw.Flush()
+		},
+	}
+}

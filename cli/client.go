@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"path/filepath"
+
+	"github.com/ringwall/ringwall/api"
+)
+
+// client asks the brain over its unix socket.
+type client struct {
+	path string
+	http *http.Client
+}
+
+// socketPath is where the brain of a data folder listens.
+func socketPath(data string) string { return filepath.Join(data, "ringwall.sock") }
+
+func newClient(data string) *client {
+	path := socketPath(data)
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", path)
+	}
+	return &client{path: path, http: &http.Client{Transport: &http.Transport{DialContext: dial}}}
+}
+
+// open sends a request and gives the body of the answer, or the problem as an error.
+func (c *client) open(ctx context.Context, method, path string, query url.Values, body any) (io.ReadCloser, error) {
+	var in io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		in = bytes.NewReader(b)
+	}
+	u := url.URL{Scheme: "http", Host: "ringwall", Path: path, RawQuery: query.Encode()}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), in)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, &missing{fmt.Errorf("ask the brain at %s: %w; is `ringwall up` (or `ringwall brain`) running with this --data?", c.path, unwrapURL(err))}
+	}
+	if res.StatusCode >= 300 {
+		defer res.Body.Close()
+		var p api.Problem
+		raw, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+		if json.Unmarshal(raw, &p) == nil && p.Detail != "" {
+			return nil, fmt.Errorf("%s: %s", p.Title, p.Detail)
+		}
+		return nil, fmt.Errorf("the brain answered %s: %s", res.Status, bytes.TrimSpace(raw))
+	}
+	return res.Body, nil
+}
+
+func unwrapURL(err error) error {
+	if u, ok := err.(*url.Error); ok {
+		return u.Err
+	}
+	return err
+}
+
+// get reads one JSON document.
+func (c *client) get(ctx context.Context, path string, query url.Values, into any) error {
+	body, err := c.open(ctx, http.MethodGet, path, query, nil)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	return json.NewDecoder(body).Decode(into)
+}
+
+// post sends one JSON document and reads one.
+func (c *client) post(ctx context.Context, path string, query url.Values, body, into any) error {
+	out, err := c.open(ctx, http.MethodPost, path, query, body)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	return json.NewDecoder(out).Decode(into)
+}
+
+// lineMax bounds one JSON line: a finding with all its evidence stays far below.
+const lineMax = 8 << 20
+
+// lines calls f with every JSON line of an answer.
+func (c *client) lines(ctx context.Context, method, path string, query url.Values, body any, f func([]byte) error) error {
+	out, err := c.open(ctx, method, path, query, body)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	sc := bufio.NewScanner(out)
+	sc.Buffer(make([]byte, 64<<10), lineMax)
+	for sc.Scan() {
+		if err := f(sc.Bytes()); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return nil // Ctrl-C ends a follow
+	}
+	return sc.Err()
+}

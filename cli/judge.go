@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringwall/ringwall/behaviour/sigma"
+	"github.com/ringwall/ringwall/proving"
+	"github.com/ringwall/ringwall/proving/lab"
+)
+
+func rangeCmd(g *global) *cobra.Command {
+	cmd := &cobra.Command{Use: "range", Short: "The proving ground"}
+	var opt proving.Options
+	var seed uint64
+	runCmd := &cobra.Command{
+		Use: "run FILE.yaml", Short: "Build the lab, play a scenario and score what was seen (root)", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opt.File, opt.Product = args[0], proving.ProductRingwall
+			if cmd.Flags().Changed("seed") {
+				opt.Seed = &seed
+			}
+			res, err := proving.Run(cmd.Context(), opt)
+			if errors.Is(err, lab.ErrMissing) {
+				return &missing{err}
+			}
+			if err != nil {
+				return err
+			}
+			out, err := g.output(cmd)
+			if err != nil {
+				return err
+			}
+			if out != nil {
+				if err := json.NewEncoder(out).Encode(res); err != nil {
+					return err
+				}
+			}
+			if g.json != "-" {
+				return res.WriteTable(cmd.OutOrStdout())
+			}
+			return nil
+		},
+	}
+	f := runCmd.Flags()
+	f.BoolVar(&opt.Enforce, "enforce", false, "let actions be carried out")
+	f.Uint64Var(&seed, "seed", 0, "names, ports and pauses come from it")
+	f.StringSliceVar(&opt.Without, "without", nil, "leave a sensor out: kernel, packet, file, log")
+	f.Float64Var(&opt.Minutes, "minutes", 0, "length of an ordinary day")
+	f.StringVar(&opt.Dir, "keep", "", "keep truth, findings and logs in this folder")
+	cmd.AddCommand(runCmd)
+	return cmd
+}
+
+func sigmaCmd(g *global) *cobra.Command {
+	cmd := &cobra.Command{Use: "sigma", Short: "Check and test Sigma rules"}
+	cmd.AddCommand(&cobra.Command{
+		Use: "check DIR…", Short: "Say what becomes of every rule", Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, report, err := sigma.CompileDirs(args, sigma.Options{Sensors: sigma.Sensors()})
+			if err != nil {
+				return err
+			}
+			return g.report(cmd, report, func() {
+				fmt.Fprintf(cmd.OutOrStdout(), "%d of %d loaded, %d refused, %d never fire with our sensors\n", report.Loaded, report.Total, len(report.Refused), len(report.NeverFires))
+				for _, r := range report.Refused {
+					fmt.Fprintln(cmd.OutOrStdout(), "refused", r)
+				}
+			})
+		},
+	}, &cobra.Command{
+		Use: "test DIR…", Short: "Run the cases beside the rules", Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cases, _, err := sigma.Test(args, sigma.Options{})
+			if err != nil {
+				return err
+			}
+			return g.report(cmd, cases, func() { fmt.Fprintf(cmd.OutOrStdout(), "%+v\n", *cases) })
+		},
+	})
+	return cmd
+}
+
+// report writes a document where --json asks for one, else what people read.
+func (g *global) report(cmd *cobra.Command, doc any, people func()) error {
+	out, err := g.output(cmd)
+	if err != nil {
+		return err
+	}
+	if out != nil {
+		defer out.Close()
+		return json.NewEncoder(out).Encode(doc)
+	}
+	people()
+	return nil
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringwall/ringwall/agent"
+	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/archive/query"
+	"github.com/ringwall/ringwall/brain"
+	"github.com/ringwall/ringwall/cli/host"
+	"github.com/ringwall/ringwall/health"
+	"github.com/ringwall/ringwall/identity"
+)
+
+// Config is the whole configuration file.
+type Config struct {
+	Agent agent.Config `yaml:"agent"`
+	Brain brain.Config `yaml:"brain"`
+}
+
+func (g *global) load(cmd *cobra.Command) (Config, error) {
+	cfg := Config{Agent: agent.DefaultConfig(), Brain: brain.DefaultConfig()}
+	path := g.config
+	if path == "" {
+		path = filepath.Join(g.data, "ringwall.yaml")
+	}
+	if err := host.Decode(path, g.config == "", &cfg); err != nil {
+		return cfg, err
+	}
+	if err := cfg.Agent.Validate(); err != nil {
+		return cfg, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	if err := cfg.Brain.Validate(); err != nil {
+		return cfg, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return cfg, nil
+}
+
+// Root is the command line of bin/ringwall.
+func Root() *cobra.Command {
+	g := &global{}
+	root := &cobra.Command{
+		Use: "ringwall", Short: "Sees an intrusion on the wire, in the files and in the kernel, and traces it to the request that began it",
+		Version: Version, SilenceUsage: true, SilenceErrors: true,
+	}
+	g.bind(root)
+	root.AddCommand(upCmd(g), brainCmd(g), configCmd(g), queryCmd(), rangeCmd(g), sigmaCmd(g), host.ShareCmd(), host.DoctorCmd())
+	root.AddCommand(asking(g)...)
+	return root
+}
+
+func upCmd(g *global) *cobra.Command {
+	return &cobra.Command{
+		Use: "up", Short: "Run agent and brain in one process and print what is found", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, g, true, "") },
+	}
+}
+
+func brainCmd(g *global) *cobra.Command {
+	var listen string
+	cmd := &cobra.Command{
+		Use: "brain", Short: "Run the brain alone; agents join over --listen", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, g, false, listen) },
+	}
+	cmd.Flags().StringVar(&listen, "listen", "", "host:port where agents reach the bus (overrides brain.listen)")
+	return cmd
+}
+
+// run composes the roles: the only place that sees all of them.
+func run(cmd *cobra.Command, g *global, withAgent bool, listen string) error {
+	cfg, err := g.load(cmd)
+	if err != nil {
+		return err
+	}
+	if listen != "" {
+		cfg.Brain.Listen = listen
+	}
+	data, err := filepath.Abs(g.data)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	board := health.NewBoard()
+	pool, err := query.New(query.Config{Root: filepath.Join(data, "archive")})
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	ctx, stop := context.WithCancel(cmd.Context())
+	defer stop()
+	b, err := brain.Open(ctx, cfg.Brain, brain.Options{Data: data, Hunter: pool, Board: board, Log: log})
+	if err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	failed := make(chan error, 3)
+	start := func(what string, f func(context.Context) error) {
+		wg.Go(func() {
+			if err := f(ctx); err != nil && ctx.Err() == nil {
+				failed <- fmt.Errorf("%s: %w", what, err)
+			}
+		})
+	}
+	start("brain", b.Run)
+	start("api", func(ctx context.Context) error { return api.New(b).Run(ctx, socketPath(data)) })
+	if cfg.Brain.Listen != "" {
+		start("enrolment", func(ctx context.Context) error { return enrolment(ctx, b, cfg.Brain.Listen, log) })
+	}
+	if withAgent {
+		a, err := localAgent(b, cfg.Agent, data, board, log)
+		if err != nil {
+			return err
+		}
+		a.OnReady(func() { host.Ready(cmd.OutOrStdout(), "this host", board) })
+		start("agent", a.Run)
+	} else {
+		fmt.Fprintln(cmd.OutOrStdout(), "ready: brain in", data)
+	}
+	go print(ctx, cmd.OutOrStdout(), b)
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// localAgent enrols and builds the agent of this very process.
+func localAgent(b *brain.Brain, cfg agent.Config, data string, board *health.Board, log *slog.Logger) (*agent.Agent, error) {
+	name, err := host.HostName(cfg.Host)
+	if err != nil {
+		return nil, err
+	}
+	const tenant, group = identity.Tenant("default"), identity.Group("default")
+	self, err := b.Authority().NewAgent(tenant, name, group, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if err := b.PushTenant(context.Background(), string(tenant)); err != nil {
+		return nil, err
+	}
+	secret, err := b.Secret(string(tenant))
+	if err != nil {
+		return nil, err
+	}
+	return agent.New(cfg, agent.Options{Data: filepath.Join(data, "agent"), Self: self, Server: b.Server(), Secret: secret, Board: board, Log: log})
+}
+
+// print writes findings and incidents of all tenants as they happen.
+func print(ctx context.Context, w io.Writer, b *brain.Brain) {
+	for _, t := range b.Tenants() {
+		for u := range b.Follow(ctx, t) {
+			switch {
+			case u.Finding != nil && u.Finding.Black():
+				PrintFinding(w, u.Finding)
+			case u.Incident != nil:
+				PrintIncident(w, u.Incident)
+			case u.Action != nil:
+				PrintAction(w, u.Action)
+			}
+		}
+	}
+}
+
+func configCmd(g *global) *cobra.Command {
+	cmd := &cobra.Command{Use: "config", Short: "Look at the configuration"}
+	cmd.AddCommand(&cobra.Command{
+		Use: "check", Short: "Check the configuration file", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := g.load(cmd); err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "configuration is good")
+			return nil
+		},
+	})
+	return cmd
+}
+
+// queryCmd is the engine process of a hunt.
+func queryCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "archive-query", Hidden: true, DisableFlagParsing: true,
+		Run: func(_ *cobra.Command, args []string) { os.Exit(query.Serve(args)) },
+	}
+}
+
+// switchOff takes out what outlives a process. Programs and marks die with theirs;
+// this build moves no files and writes no firewall rules.
+func switchOff(cmd *cobra.Command, _ *global) error {
+	fmt.Fprintln(cmd.OutOrStdout(), "nothing of Ringwall is left in kernel or firewall once its processes have ended")
+	return nil
+}

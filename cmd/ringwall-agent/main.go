@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command ringwall-agent is the agent alone, static and without archive, console or
+// training. It holds no logic; package cli/host composes it.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringwall/ringwall/cli/host"
+)
+
+func main() {
+	root := &cobra.Command{Use: "ringwall-agent", Short: "Ringwall's agent for one host", SilenceUsage: true, SilenceErrors: true}
+	root.AddCommand(host.RunCmd(), host.ShareCmd(), host.DoctorCmd())
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := root.ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "ringwall-agent:", err)
+		os.Exit(2)
+	}
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package light
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+//go:embed rules/*.yar
+var builtin embed.FS
+
+// Sources gives the rule text that is built in, by file name. The caller owns
+// the map.
+func Sources() map[string]string {
+	out := map[string]string{}
+	entries, err := builtin.ReadDir("rules")
+	if err != nil {
+		panic(err) // embedded: cannot fail
+	}
+	for _, e := range entries {
+		raw, err := builtin.ReadFile(path.Join("rules", e.Name()))
+		if err != nil {
+			panic(err)
+		}
+		out[e.Name()] = string(raw)
+	}
+	return out
+}
+
+// BuiltIn gives the built-in rules, compiled once.
+var BuiltIn = sync.OnceValue(func() *Rules { return MustCompile(Sources()) })
+
+// Load compiles the built-in rules together with every *.yar and *.yara file
+// below dir, an operator's own. A file named as a built-in one takes its
+// place. An empty dir gives the built-in rules alone.
+func Load(dir string) (*Rules, []Refusal, error) {
+	if dir == "" {
+		return BuiltIn(), nil, nil
+	}
+	sources := Sources()
+	total := 0
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		ext := strings.ToLower(filepath.Ext(name))
+		if !d.Type().IsRegular() || ext != ".yar" && ext != ".yara" {
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if total += int(min(info.Size(), maxSource+1)); total > maxSource {
+			return fmt.Errorf("more than %d MiB of rules", maxSource>>20)
+		}
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(dir, name)
+		if err != nil {
+			rel = name
+		}
+		sources[filepath.ToSlash(rel)] = string(raw)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("load rules from %q: %w", dir, err)
+	}
+	return Compile(sources)
+}
+
+// Score reads meta score: the calibrated probability that a file the rule is
+// true for is malicious. THOR and signature-base write 0 to 100, which is
+// taken as percent. A rule without a score gives 0.5: it says something, but
+// convicts nobody.
+func (m Match) Score() float64 {
+	v, err := strconv.ParseFloat(m.Meta["score"], 64)
+	switch {
+	case errors.Is(err, strconv.ErrSyntax) || err != nil || v < 0 || v != v:
+		return 0.5
+	case v > 1:
+		return min(v/100, 1)
+	}
+	return v
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package files
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ringwall/ringwall/event"
+)
+
+// Information records of include/uapi/linux/fanotify.h.
+const (
+	infoOldName = 10 // FAN_EVENT_INFO_TYPE_OLD_DFID_NAME
+	infoNewName = 12 // FAN_EVENT_INFO_TYPE_NEW_DFID_NAME
+)
+
+// renamed reads the two names of a FAN_RENAME event: each an information record of
+// header (type, pad, length), file system id, handle (bytes, type, data) and the
+// name with its zero.
+func (s *Sensor) renamed(info []byte, pid int32) {
+	var from, to string
+	for len(info) >= 4 {
+		n := int(binary.NativeEndian.Uint16(info[2:]))
+		if n < 4 || n > len(info) {
+			return
+		}
+		switch name, ok := s.named(info[4:n]); {
+		case !ok:
+		case info[0] == infoOldName:
+			from = name
+		case info[0] == infoNewName:
+			to = name
+		}
+		info = info[n:]
+	}
+	if to == "" {
+		return
+	}
+	if !s.watched(to) && !s.watched(from) {
+		s.filtered.Add(1)
+		return
+	}
+	f, ok := describe(unix.AT_FDCWD, s.root+to, 0)
+	if !ok {
+		return
+	}
+	f.Path = from
+	if from == "" {
+		f.Path, to = to, ""
+		s.tell(event.FileActivity_CLOSE_WRITE, f, to, pid)
+		return
+	}
+	s.tell(event.FileActivity_RENAME, f, to, pid)
+}
+
+// named turns a record's handle and name into a path.
+func (s *Sensor) named(rec []byte) (string, bool) {
+	if len(rec) < 16 {
+		return "", false
+	}
+	mount, ok := s.mnt[[8]byte(rec[:8])]
+	size, typ := int(binary.NativeEndian.Uint32(rec[8:])), int32(binary.NativeEndian.Uint32(rec[12:]))
+	if !ok || size > len(rec)-16 {
+		return "", false
+	}
+	fd, err := unix.OpenByHandleAt(mount, unix.NewFileHandle(typ, rec[16:16+size]), unix.O_PATH|unix.O_CLOEXEC)
+	if err != nil {
+		return "", false
+	}
+	defer unix.Close(fd)
+	dir, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+	if err != nil {
+		return "", false
+	}
+	name, _, _ := bytes.Cut(rec[16+size:], []byte{0})
+	return path.Join(s.inHost(dir), string(name)), true
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kernel
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+)
+
+// The committed objects must be what the sources give. Debug paths and compiler versions
+// differ, so programs' instructions and map shapes are compared, not bytes.
+func TestObjectsAreFresh(t *testing.T) {
+	for _, tool := range []string{"clang", "llvm-strip"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip("needs clang and llvm-strip to rebuild the eBPF objects")
+		}
+	}
+	if v := clangMajor(); v != 14 {
+		t.Skipf("clang %d: the committed objects are of clang 14, whose code differs", v)
+	}
+	dir := t.TempDir()
+	if out, err := exec.Command("./generate.sh", dir).CombinedOutput(); err != nil {
+		t.Fatalf("generate.sh: %v\n%s", err, out)
+	}
+	for _, arch := range []string{"amd64", "arm64"} {
+		name := "kernel_" + arch + ".o"
+		want, got := shape(t, filepath.Join(dir, name)), shape(t, name)
+		if want != got {
+			t.Errorf("%s is stale: run go generate ./sense/kernel", name)
+		}
+	}
+}
+
+func clangMajor() int {
+	out, _ := exec.Command("clang", "-dumpversion").Output() // no output: not 14
+	major, _, _ := strings.Cut(string(out), ".")
+	n, _ := strconv.Atoi(major)
+	return n
+}
+
+func shape(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	must(t, err)
+	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(b))
+	must(t, err)
+	var out strings.Builder
+	for _, h := range hooks {
+		p := spec.Programs[h.program]
+		if p == nil {
+			t.Fatalf("%s has no program %s", path, h.program)
+		}
+		tag, err := p.Instructions.Tag(p.ByteOrder)
+		must(t, err)
+		out.WriteString(h.program + " " + tag + "\n")
+	}
+	for _, name := range append([]string{"socks", "caps"}, sharedMaps...) {
+		m := spec.Maps[name]
+		out.WriteString(name + " " + m.Type.String() + " " + strconv.Itoa(int(m.KeySize)) + " " + strconv.Itoa(int(m.ValueSize)) + " " + strconv.Itoa(int(m.MaxEntries)) + "\n")
+	}
+	return out.String()
+}
+
+// record.go reads by offset: the structs of the object must have these sizes, and the
+// fields that follow the header must lie where the cursor is.
+func TestLayout(t *testing.T) {
+	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))
+	must(t, err)
+	for name, size := range map[string]uint32{
+		"actor": 56, "hdr": 72, "tuple": 56, "fork_rec": 120, "exec_rec": 408, "fd_rec": 72, "exit_rec": 80, "data_rec": 168,
+		"net_rec": 160, "pair_rec": 208, "dns_rec": 136, "file_rec": 120, "syscall_rec": 128, "slot_rec": 24, "counters": 32,
+	} {
+		typ, err := spec.Types.AnyTypeByName(name)
+		if err != nil {
+			t.Errorf("struct %s: %v", name, err)
+			continue
+		}
+		if s, ok := typ.(*btf.Struct); !ok || s.Size != size {
+			t.Errorf("struct %s: %v, want %d bytes", name, typ, size)
+		}
+	}
+}
+
+func TestProbe(t *testing.T) {
+	needRoot(t)
+	cfg := Defaults()
+	cfg.Syscalls = false
+	on := map[string]bool{}
+	for _, c := range Probe(cfg) {
+		on[c.Name] = c.On
+		if !c.On && c.Reason == "" || c.Costs == "" {
+			t.Errorf("%+v: says too little", c)
+		}
+		t.Log(c)
+	}
+	if !on["sched_process_exec/on_exec"] || on["sys_exit/on_sys_exit"] {
+		t.Errorf("hooks %v", on)
+	}
+}
