@@ -28,95 +28,25 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ringwall/ringwall/action"
-	"github.com/ringwall/ringwall/health"
+	"github.com/ringwall/ringwall/brain"
 	"github.com/ringwall/ringwall/verdict"
 )
-
-// ErrNotFound is what a Backend gives for an id it does not know.
-var ErrNotFound = errors.New("not found")
-
-// ErrInput is wrapped where the request is at fault.
-var ErrInput = errors.New("bad request")
 
 // Backend is what the doors show (package brain).
 type Backend interface {
 	Tenants() []string
-	Findings(ctx context.Context, q FindingQuery) ([]*verdict.Finding, error)
-	Follow(ctx context.Context, tenant string) <-chan Update
+	Findings(ctx context.Context, q brain.FindingQuery) ([]*verdict.Finding, error)
+	Follow(ctx context.Context, tenant string) <-chan brain.Update
 	Incidents(ctx context.Context, tenant string) ([]*verdict.Incident, error)
 	Incident(ctx context.Context, tenant, id string) (*verdict.Incident, error)
-	Trace(ctx context.Context, tenant, id string) (*Story, error)
+	Trace(ctx context.Context, tenant, id string) (*brain.Story, error)
 	Actions(ctx context.Context, tenant string) ([]action.Record, error)
 	Undo(ctx context.Context, tenant, id, who string) error
 	Off(ctx context.Context, tenant, who string) error
-	Hunt(ctx context.Context, tenant, sql string, limit HuntLimit, row func([]any) error) (HuntEnd, error)
+	Hunt(ctx context.Context, tenant, sql string, limit brain.HuntLimit, row func([]any) error) (brain.HuntEnd, error)
 	Intel(ctx context.Context, tenant, value string) (any, error)
 	Enroll(ctx context.Context, tenant, host, group string, life time.Duration) (string, error)
-	Status(ctx context.Context) Status
-}
-
-// FindingQuery chooses findings; black ones only, unless Grey is set.
-type FindingQuery struct {
-	Tenant string
-	Grey   bool
-	Since  time.Time
-	Host   string
-	Limit  int
-}
-
-// Update is one thing that changed.
-type Update struct {
-	Finding  *verdict.Finding
-	Incident *verdict.Incident
-	Action   *action.Record
-}
-
-// Story is a finding or incident led back to its entry and on to its effects.
-type Story struct {
-	ID       string            `json:"id"`
-	Result   string            `json:"result"` // found or unknown
-	Entry    json.RawMessage   `json:"entry,omitempty"`
-	Rule     string            `json:"rule,omitempty"`
-	Guess    bool              `json:"guess,omitempty"`
-	Path     []StoryHop        `json:"path"`    // from the entry to the finding
-	Effects  []StoryHop        `json:"effects"` // what came of the entry
-	Incident *verdict.Incident `json:"-"`
-	Text     []string          `json:"text"` // the story in sentences
-}
-
-// StoryHop is one node of a story.
-type StoryHop struct {
-	Time  time.Time `json:"time"`
-	Host  string    `json:"host"`
-	Kind  string    `json:"kind"`
-	Label string    `json:"label"`
-	Rule  string    `json:"rule,omitempty"`
-	Guess bool      `json:"guess,omitempty"`
-	Key   string    `json:"key"`
-}
-
-// HuntLimit bounds a hunt.
-type HuntLimit struct {
-	Rows int
-	Time time.Duration
-}
-
-// HuntEnd closes a hunt's rows.
-type HuntEnd struct {
-	Columns   []string      `json:"columns"`
-	Rows      int           `json:"rows"`
-	Truncated bool          `json:"truncated"`
-	Elapsed   time.Duration `json:"elapsed_ns"`
-}
-
-// Status is the whole on one page.
-type Status struct {
-	Version    string             `json:"version"`
-	Role       string             `json:"role"`
-	Started    time.Time          `json:"started"`
-	Components []health.Component `json:"components"`
-	Lost       map[string]uint64  `json:"lost"`
-	Counts     map[string]uint64  `json:"counts"`
+	Status(ctx context.Context) brain.Status
 }
 
 // Server answers on the unix socket.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+
+	"github.com/ringwall/ringwall/brain"
 )
 
 // routes is the whole API; a path is the noun of the command line.
@@ -72,9 +74,9 @@ type Problem struct {
 func fail(w http.ResponseWriter, err error) {
 	p := Problem{Title: "internal error", Status: http.StatusInternalServerError, Detail: err.Error()}
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, brain.ErrNotFound):
 		p.Title, p.Status = "not found", http.StatusNotFound
-	case errors.Is(err, ErrInput):
+	case errors.Is(err, brain.ErrInput):
 		p.Title, p.Status = "bad request", http.StatusBadRequest
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
@@ -125,13 +127,13 @@ func (s *Server) enroll(r *http.Request) (any, error) {
 		Life        string
 	}
 	if err := json.NewDecoder(http.MaxBytesReader(nil, r.Body, 4096)).Decode(&q); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrInput, err)
+		return nil, fmt.Errorf("%w: %v", brain.ErrInput, err)
 	}
 	life := time.Hour
 	if q.Life != "" {
 		d, err := time.ParseDuration(q.Life)
 		if err != nil {
-			return nil, fmt.Errorf("%w: life: %v", ErrInput, err)
+			return nil, fmt.Errorf("%w: life: %v", brain.ErrInput, err)
 		}
 		life = d
 	}
@@ -144,14 +146,14 @@ func (s *Server) findings(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only root and the owner may ask here", http.StatusForbidden)
 		return
 	}
-	q := FindingQuery{Tenant: tenant(r), Grey: r.FormValue("grey") == "1", Host: r.FormValue("host"), Limit: 1000}
+	q := brain.FindingQuery{Tenant: tenant(r), Grey: r.FormValue("grey") == "1", Host: r.FormValue("host"), Limit: 1000}
 	if n, err := strconv.Atoi(r.FormValue("limit")); err == nil && n > 0 {
 		q.Limit = n
 	}
 	if t := r.FormValue("since"); t != "" {
 		since, err := time.Parse(time.RFC3339Nano, t)
 		if err != nil {
-			fail(w, fmt.Errorf("%w: since: %v", ErrInput, err))
+			fail(w, fmt.Errorf("%w: since: %v", brain.ErrInput, err))
 			return
 		}
 		q.Since = since
@@ -219,10 +221,10 @@ func (s *Server) hunt(w http.ResponseWriter, r *http.Request) {
 		Limit string
 	}
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&q); err != nil {
-		fail(w, fmt.Errorf("%w: %v", ErrInput, err))
+		fail(w, fmt.Errorf("%w: %v", brain.ErrInput, err))
 		return
 	}
-	limit := HuntLimit{Rows: q.Rows}
+	limit := brain.HuntLimit{Rows: q.Rows}
 	if d, err := time.ParseDuration(q.Limit); err == nil {
 		limit.Time = d
 	}
@@ -233,5 +235,5 @@ func (s *Server) hunt(w http.ResponseWriter, r *http.Request) {
 		_ = enc.Encode(map[string]string{"error": err.Error()})
 		return
 	}
-	_ = enc.Encode(map[string]HuntEnd{"end": end})
+	_ = enc.Encode(map[string]brain.HuntEnd{"end": end})
 }

@@ -11,24 +11,22 @@ import (
 	"time"
 
 	"github.com/ringwall/ringwall/action"
-	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/archive"
 	"github.com/ringwall/ringwall/graph"
 	"github.com/ringwall/ringwall/identity"
 	"github.com/ringwall/ringwall/verdict"
 )
 
-// The methods below are the api.Backend; they are safe for many goroutines.
-var _ api.Backend = (*Brain)(nil)
+// The methods below are what the doors ask; they are safe for many goroutines.
 
 // errNotHere is what a door gets for an ability this build lacks.
-var errNotHere = fmt.Errorf("%w: this build cannot do that yet", api.ErrInput)
+var errNotHere = fmt.Errorf("%w: this build cannot do that yet", ErrInput)
 
 // Tenants lists who is served.
 func (b *Brain) Tenants() []string { return b.cfg.Tenants }
 
 // Findings lists what was found since start or, further back, what the archive holds.
-func (b *Brain) Findings(ctx context.Context, q api.FindingQuery) ([]*verdict.Finding, error) {
+func (b *Brain) Findings(ctx context.Context, q FindingQuery) ([]*verdict.Finding, error) {
 	keep := func(f *verdict.Finding) bool {
 		return (q.Grey || f.Black()) && (q.Host == "" || f.Host == q.Host) && f.WallNs >= q.Since.UnixNano()
 	}
@@ -62,7 +60,7 @@ func (b *Brain) Findings(ctx context.Context, q api.FindingQuery) ([]*verdict.Fi
 }
 
 // Follow streams updates until ctx ends.
-func (b *Brain) Follow(ctx context.Context, tenant string) <-chan api.Update {
+func (b *Brain) Follow(ctx context.Context, tenant string) <-chan Update {
 	return b.news.follow(ctx, tenant)
 }
 
@@ -90,17 +88,17 @@ func (b *Brain) Incident(ctx context.Context, tenant, id string) (*verdict.Incid
 			return inc, nil
 		}
 	}
-	return nil, errors.Join(err, fmt.Errorf("incident %q: %w; `ringwall incidents` lists them", id, api.ErrNotFound))
+	return nil, errors.Join(err, fmt.Errorf("incident %q: %w; `ringwall incidents` lists them", id, ErrNotFound))
 }
 
 // Trace tells the story of a finding or incident.
-func (b *Brain) Trace(ctx context.Context, tenant, id string) (*api.Story, error) {
+func (b *Brain) Trace(ctx context.Context, tenant, id string) (*Story, error) {
 	w := b.workers[tenant]
 	if w == nil {
-		return nil, fmt.Errorf("tenant %q: %w", tenant, api.ErrNotFound)
+		return nil, fmt.Errorf("tenant %q: %w", tenant, ErrNotFound)
 	}
 	inc, err := b.Incident(ctx, tenant, id)
-	findings, ferr := b.Findings(ctx, api.FindingQuery{Tenant: tenant, Grey: true})
+	findings, ferr := b.Findings(ctx, FindingQuery{Tenant: tenant, Grey: true})
 	if ferr != nil {
 		return nil, ferr
 	}
@@ -110,10 +108,10 @@ func (b *Brain) Trace(ctx context.Context, tenant, id string) (*api.Story, error
 	}
 	i := slices.IndexFunc(findings, func(f *verdict.Finding) bool { return f.Id == want })
 	if i < 0 {
-		return nil, fmt.Errorf("finding or incident %q: %w", id, api.ErrNotFound)
+		return nil, fmt.Errorf("finding or incident %q: %w", id, ErrNotFound)
 	}
 	f := findings[i]
-	var st *api.Story
+	var st *Story
 	err = w.do(ctx, func() {
 		g := w.judge.Graph()
 		var subject graph.NodeID
@@ -153,40 +151,40 @@ func (b *Brain) Off(context.Context, string, string) error { return nil }
 func (b *Brain) Intel(context.Context, string, string) (any, error) { return nil, errNotHere }
 
 // Hunt asks the archive in SQL.
-func (b *Brain) Hunt(ctx context.Context, tenant, sql string, limit api.HuntLimit, row func([]any) error) (api.HuntEnd, error) {
+func (b *Brain) Hunt(ctx context.Context, tenant, sql string, limit HuntLimit, row func([]any) error) (HuntEnd, error) {
 	if b.opt.Hunter == nil {
-		return api.HuntEnd{}, errNotHere
+		return HuntEnd{}, errNotHere
 	}
 	if err := b.store.Flush(); err != nil {
-		return api.HuntEnd{}, err
+		return HuntEnd{}, err
 	}
 	a, err := b.opt.Hunter.Hunt(ctx, tenant, sql, archive.Limits{Rows: limit.Rows, Time: limit.Time}, row)
 	if err != nil {
-		return api.HuntEnd{}, fmt.Errorf("%w: %w", api.ErrInput, err)
+		return HuntEnd{}, fmt.Errorf("%w: %w", ErrInput, err)
 	}
-	return api.HuntEnd{Columns: a.Columns, Rows: a.Rows, Truncated: a.Truncated, Elapsed: a.Elapsed}, nil
+	return HuntEnd{Columns: a.Columns, Rows: a.Rows, Truncated: a.Truncated, Elapsed: a.Elapsed}, nil
 }
 
 // Enroll makes a one-time token.
 func (b *Brain) Enroll(_ context.Context, tenant, host, group string, life time.Duration) (string, error) {
 	if b.cfg.Listen == "" {
-		return "", fmt.Errorf("%w: this brain listens to no agents; set brain.listen", api.ErrInput)
+		return "", fmt.Errorf("%w: this brain listens to no agents; set brain.listen", ErrInput)
 	}
 	j := identity.Join{Tenant: identity.Tenant(tenant), Group: identity.Group(group), Host: identity.Host(host)}
 	door, err := EnrolAddress(b.cfg.Listen)
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", api.ErrInput, err)
+		return "", fmt.Errorf("%w: %w", ErrInput, err)
 	}
 	token, err := b.auth.NewJoin(j, door, life, time.Now())
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", api.ErrInput, err)
+		return "", fmt.Errorf("%w: %w", ErrInput, err)
 	}
 	return token.String(), nil
 }
 
 // Status is the whole on one page.
-func (b *Brain) Status(context.Context) api.Status {
-	st := api.Status{Role: "brain", Started: b.start, Components: b.opt.Board.Components(), Lost: b.opt.Board.LossTotals(), Counts: map[string]uint64{}}
+func (b *Brain) Status(context.Context) Status {
+	st := Status{Role: "brain", Started: b.start, Components: b.opt.Board.Components(), Lost: b.opt.Board.LossTotals(), Counts: map[string]uint64{}}
 	for t, w := range b.workers {
 		st.Counts["events"] += w.counts.events.Load()
 		st.Counts["findings.black"] += w.counts.black.Load()

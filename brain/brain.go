@@ -58,6 +58,7 @@ type Brain struct {
 
 	workers map[string]*worker
 	news    news
+	marks   marks
 
 	mu        sync.Mutex
 	incidents map[string]*verdict.Incident // by tenant/id
@@ -182,6 +183,11 @@ func (b *Brain) Run(ctx context.Context) error {
 		return err
 	}
 	b.opt.Board.Set("bus", health.On, "")
+	judge.Go(func() {
+		b.marks.tell(ctx, b.hub.PublishStored, func(h identity.Host, err error) {
+			b.opt.Log.Warn("watermark not sent", "host", h, "error", err)
+		})
+	})
 	err = consumer.Run(ctx, func(d *bus.Delivery) { b.deliver(ctx, d) })
 	judge.Wait()
 	if ctx.Err() != nil {
@@ -266,9 +272,7 @@ func (b *Brain) deliver(ctx context.Context, d *bus.Delivery) {
 			return
 		}
 		_ = d.Ack()
-		if err := b.hub.PublishStored(ctx, d.Tenant, d.Host, d.Through); err != nil && ctx.Err() == nil {
-			b.opt.Log.Warn("watermark not sent", "host", d.Host, "error", err)
-		}
+		b.marks.stored(d.Tenant, d.Host, d.Through)
 	})
 	if err != nil && !errors.Is(err, context.Canceled) {
 		b.opt.Log.Warn("archive refused a batch", "host", d.Host, "error", err)

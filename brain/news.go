@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/ringwall/ringwall/action"
-	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/verdict"
 )
 
@@ -17,15 +16,15 @@ const newsLen = 1024
 // news hands what changes to whoever follows. Safe for many goroutines.
 type news struct {
 	mu   sync.Mutex
-	subs map[chan api.Update]string
+	subs map[chan Update]string
 }
 
 // follow gives a channel of a tenant's updates that is closed when ctx ends.
-func (n *news) follow(ctx context.Context, tenant string) <-chan api.Update {
-	c := make(chan api.Update, newsLen)
+func (n *news) follow(ctx context.Context, tenant string) <-chan Update {
+	c := make(chan Update, newsLen)
 	n.mu.Lock()
 	if n.subs == nil {
-		n.subs = map[chan api.Update]string{}
+		n.subs = map[chan Update]string{}
 	}
 	n.subs[c] = tenant
 	n.mu.Unlock()
@@ -47,7 +46,7 @@ func (n *news) tell(tenant string, f *verdict.Finding, inc *verdict.Incident, a 
 			continue
 		}
 		select {
-		case c <- api.Update{Finding: f, Incident: inc, Action: a}:
+		case c <- Update{Finding: f, Incident: inc, Action: a}:
 		default:
 		}
 	}

@@ -8,7 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ringwall/ringwall/api"
+	"google.golang.org/protobuf/encoding/protojson"
+
 	"github.com/ringwall/ringwall/behaviour/trace"
 	"github.com/ringwall/ringwall/entity"
 	"github.com/ringwall/ringwall/graph"
@@ -19,9 +20,9 @@ import (
 const effectsTold = 200
 
 // story leads a finding back to its entry and forward to the effects, in sentences.
-func story(g *graph.Graph, id string, subject graph.NodeID, t int64, inc *verdict.Incident) *api.Story {
+func story(g *graph.Graph, id string, subject graph.NodeID, t int64, inc *verdict.Incident) *Story {
 	path := trace.Back(g, subject, t)
-	st := &api.Story{ID: id, Result: "unknown", Rule: string(path.Rule), Guess: path.Guess, Incident: inc}
+	st := &Story{ID: id, Result: "unknown", Rule: string(path.Rule), Guess: path.Guess}
 	for _, h := range slices.Backward(path.Hops) {
 		st.Path = append(st.Path, hopOf(g, h))
 	}
@@ -31,7 +32,7 @@ func story(g *graph.Graph, id string, subject graph.NodeID, t int64, inc *verdic
 	}
 	if s := g.Sighting(entry, "entry"); s != nil {
 		st.Result = "found"
-		st.Entry, _ = api.JSON(s)
+		st.Entry, _ = protojson.MarshalOptions{UseProtoNames: true}.Marshal(s)
 		for _, h := range trace.Forward(g, entry, effectsTold) {
 			if n := g.Node(h.Node); n != nil && trace.Telling(n.Kind) {
 				st.Effects = append(st.Effects, hopOf(g, h))
@@ -42,12 +43,12 @@ func story(g *graph.Graph, id string, subject graph.NodeID, t int64, inc *verdic
 	return st
 }
 
-func hopOf(g *graph.Graph, h trace.Hop) api.StoryHop {
+func hopOf(g *graph.Graph, h trace.Hop) StoryHop {
 	n := g.Node(h.Node)
 	if n == nil {
-		return api.StoryHop{}
+		return StoryHop{}
 	}
-	return api.StoryHop{
+	return StoryHop{
 		Time: time.Unix(0, h.T), Host: g.HostName(n.Host), Kind: strings.ToLower(n.Kind.String()),
 		Label: tell(g, h.Node), Rule: string(h.Rule), Guess: h.Guess, Key: n.Key.String(),
 	}
@@ -70,7 +71,7 @@ func tell(g *graph.Graph, id graph.NodeID) string {
 }
 
 // sentences is the story for someone who knows nothing else.
-func sentences(g *graph.Graph, st *api.Story, entry graph.NodeID, inc *verdict.Incident) []string {
+func sentences(g *graph.Graph, st *Story, entry graph.NodeID, inc *verdict.Incident) []string {
 	var out []string
 	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	clock := func(ns int64) string { return time.Unix(0, ns).Format("15:04:05.000") }

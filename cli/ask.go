@@ -17,7 +17,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/ringwall/ringwall/action"
-	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/brain"
 	"github.com/ringwall/ringwall/verdict"
 )
 
@@ -221,7 +221,7 @@ func traceCmd(g *global) *cobra.Command {
 				_, err := fmt.Fprintf(out, "%s\n", raw)
 				return err
 			}
-			var st api.Story
+			var st brain.Story
 			if err := json.Unmarshal(raw, &st); err != nil {
 				return err
 			}
@@ -295,7 +295,7 @@ func huntCmd(g *global) *cobra.Command {
 			body := map[string]any{"sql": args[0], "rows": rows, "limit": limit.String()}
 			var table [][]string
 			var end struct {
-				End   *api.HuntEnd
+				End   *brain.HuntEnd
 				Error string
 			}
 			err = newClient(g.data).lines(cmd.Context(), http.MethodPost, "/v1/hunt", g.query(), body, func(line []byte) error {
@@ -423,7 +423,7 @@ func statusCmd(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var st api.Status
+			var st brain.Status
 			if err := newClient(g.data).get(cmd.Context(), "/v1/status", g.query(), &st); err != nil {
 				return err
 			}

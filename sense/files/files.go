@@ -158,7 +158,7 @@ func (s *Sensor) markRenames(at string) error {
 	if err := unix.Statfs(at, &st); err != nil {
 		return err
 	}
-	fd, err := unix.Open(at, unix.O_PATH|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(at, unix.O_RDONLY|unix.O_CLOEXEC, 0) // open_by_handle_at takes no O_PATH
 	if err != nil {
 		return err
 	}
