@@ -138,7 +138,7 @@ func (s *Server) enroll(r *http.Request) (any, error) {
 		life = d
 	}
 	token, err := s.back.Enroll(r.Context(), tenant(r), q.Host, q.Group, life)
-	return map[string]string{"token": token}, err
+	return map[string]string{"join": token}, err
 }
 
 func (s *Server) findings(w http.ResponseWriter, r *http.Request) {

@@ -390,7 +390,7 @@ func enrollCmd(g *global) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var got struct {
-				Token string `json:"token"`
+				Join string `json:"join"`
 			}
 			q := map[string]string{"host": host, "group": group, "life": life}
 			if err := newClient(g.data).post(cmd.Context(), "/v1/enroll", g.query(), q, &got); err != nil {
@@ -403,7 +403,7 @@ func enrollCmd(g *global) *cobra.Command {
 			if out != nil {
 				return json.NewEncoder(out).Encode(got)
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), got.Token)
+			fmt.Fprintln(cmd.OutOrStdout(), got.Join)
 			return nil
 		},
 	}

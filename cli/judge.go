@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +24,16 @@ func rangeCmd(g *global) *cobra.Command {
 		Use: "run FILE.yaml", Short: "Build the lab, play a scenario and score what was seen (root)", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opt.File, opt.Product = args[0], proving.ProductRingwall
+			self, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("find this program: %w", err)
+			}
+			if opt.Binary == "" {
+				opt.Binary = self
+			}
+			if opt.Agent == "" {
+				opt.Agent = filepath.Join(filepath.Dir(self), "ringwall-agent")
+			}
 			if cmd.Flags().Changed("seed") {
 				opt.Seed = &seed
 			}
@@ -48,6 +60,8 @@ func rangeCmd(g *global) *cobra.Command {
 		},
 	}
 	f := runCmd.Flags()
+	f.StringVar(&opt.Binary, "binary", "", "the ringwall that is judged (default this one)")
+	f.StringVar(&opt.Agent, "agent", "", "the ringwall-agent that is judged (default the one beside it)")
 	f.BoolVar(&opt.Enforce, "enforce", false, "let actions be carried out")
 	f.Uint64Var(&seed, "seed", 0, "names, ports and pauses come from it")
 	f.StringSliceVar(&opt.Without, "without", nil, "leave a sensor out: kernel, packet, file, log")
