@@ -21,6 +21,66 @@ var ports = map[string]string{"http": "80", "https": "443", "ftp": "21", "ws": "
 // as they are, what must be escaped escaped. Text without a scheme is read as http.
 // Unlike the standard it refuses hosts that only look like addresses (0x7f.1, octal).
 func ParseURL(text string) (string, error) {
+	if canonicalURL(text) {
+		return text, nil
+	}
+	return rewriteURL(text)
+}
+
+// plainURL are the bytes that path and query may hold without any rewriting.
+var plainURL = func() (ok [256]bool) {
+	for c := '!'; c <= '~'; c++ {
+		ok[c] = !strings.ContainsRune("\"#'<>\\^`{}", c)
+	}
+	return ok
+}()
+
+// canonicalURL is the quick answer for the usual case, a key that was made here before:
+// true only when rewriteURL would change nothing.
+func canonicalURL(s string) bool {
+	standard := "80"
+	rest, ok := strings.CutPrefix(s, "http://")
+	if !ok {
+		standard = "443"
+		if rest, ok = strings.CutPrefix(s, "https://"); !ok {
+			return false
+		}
+	}
+	slash := strings.IndexByte(rest, '/')
+	if slash < 0 || len(s) > maxURL {
+		return false
+	}
+	host, port, ported := strings.Cut(rest[:slash], ":")
+	if ported && (port == "" || port == standard || port[0] == '0' || len(port) > 4 || !looksNumber(port)) {
+		return false
+	}
+	if !canonicalHost(host) {
+		return false
+	}
+	dot := false // the byte before is '/': a dot here may be a dot segment
+	for i := slash; i < len(rest); i++ {
+		c := rest[i]
+		if !plainURL[c] || dot && (c == '.' || c == '%') {
+			return false
+		}
+		dot = c == '/'
+	}
+	return true
+}
+
+// canonicalHost: an IPv4 address, whose only accepted form is the canonical one, or a name.
+func canonicalHost(s string) bool {
+	if s == "" {
+		return false
+	}
+	if c := s[len(s)-1]; c >= '0' && c <= '9' {
+		a, err := netip.ParseAddr(s)
+		return err == nil && a.Is4()
+	}
+	return canonicalDomain(s) && checkDomain(s) == nil
+}
+
+func rewriteURL(text string) (string, error) {
 	bad := func(err error) (string, error) { return "", fmt.Errorf("%s is not a URL: %w", Quote(text), err) }
 	s := strings.TrimSpace(text)
 	if len(s) > maxURL {

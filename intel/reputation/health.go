@@ -72,7 +72,7 @@ func (l *Library) report() {
 // Bytes is what the generation in use holds, without the Go runtime's own overhead.
 func (l *Library) Bytes() int64 {
 	s := l.now.Load()
-	n := int64(len(s.records))*recordBytes + int64(len(s.first))*4 + int64(s.prefixes.Size())*prefixBytes
+	n := int64(len(s.records))*recordBytes + int64(len(s.first))*4 + int64(len(s.filter))*8 + int64(s.prefixes.Size())*prefixBytes
 	for _, li := range s.lists {
 		for _, set := range li.tags {
 			for _, t := range set {

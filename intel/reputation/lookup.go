@@ -157,7 +157,7 @@ func (a *asker) domain(d string, exact, parent Width) {
 		if i < 0 {
 			return
 		}
-		if name = name[i+1:]; len(name) < floor {
+		if name = name[i+1:]; len(name) < floor || strings.IndexByte(name, '.') < 0 {
 			return
 		}
 		records := a.s.find(a.lib.key.text(domains, name))
@@ -219,9 +219,12 @@ func (a *asker) url(u string) {
 		a.probe(a.lib.key.text(urls, root), root, HostWide, wide)
 	}
 	host := feed.Host(u)
-	if addr, ok := parseAddr(host); ok {
-		a.addr(addr, HostWide)
-		return
+	// Only an address ends in a digit or holds a colon; a failed parse costs an allocation.
+	if c := host[len(host)-1]; c >= '0' && c <= '9' || strings.IndexByte(host, ':') >= 0 {
+		if addr, ok := parseAddr(host); ok {
+			a.addr(addr, HostWide)
+			return
+		}
 	}
 	a.domain(host, HostWide, Parent)
 }

@@ -27,6 +27,8 @@ type snapshot struct {
 	records  []record
 	first    []uint32 // first[b]: index of the first record whose bucket is b or above
 	shift    uint
+	filter   []uint64 // bit set for the top bits of every hash; most questions end here
+	mask     uint     // hash>>mask is the bit's number
 	prefixes *bart.Table[[]record]
 	lists    []*list
 	blind    string // veto text while a hard allow-list has never been read
@@ -154,7 +156,9 @@ func (l *Library) build() *snapshot {
 	return s
 }
 
-// index writes the bucket table: about four records a bucket, one cache line and a half.
+// index writes the bucket table, two to four records a bucket (a cache line and a half),
+// and the filter, 16 to 32 bits a record: nineteen of twenty misses or more stop at one
+// bit, in 2-4 bytes a record, where the record itself would be a miss of every cache.
 func (s *snapshot) index() {
 	b := max(bits.Len(uint(len(s.records)))-2, 1)
 	s.shift = uint(64 - b)
@@ -167,10 +171,20 @@ func (s *snapshot) index() {
 		}
 	}
 	s.first[1<<b] = uint32(at)
+
+	s.mask = s.shift - 6
+	s.filter = make([]uint64, 1<<(64-s.mask-6))
+	for i := range s.records {
+		bit := s.records[i].hash >> s.mask
+		s.filter[bit>>6] |= 1 << (bit & 63)
+	}
 }
 
 // find returns the records with this hash.
 func (s *snapshot) find(h uint64) []record {
+	if bit := h >> s.mask; s.filter[bit>>6]&(1<<(bit&63)) == 0 {
+		return nil
+	}
 	b := h >> s.shift
 	bucket := s.records[s.first[b]:s.first[b+1]]
 	for i := range bucket {
