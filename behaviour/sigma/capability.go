@@ -30,7 +30,7 @@ func Sensors() []Sensor {
 		linux("file_access", "TargetFilename", "Image", "CommandLine", "User", "ProcessId", "ParentImage", "Ancestors"),
 		linux("file_delete", "TargetFilename", "Image", "CommandLine", "User", "ProcessId"),
 		linux("process_access", "SourceImage", "SourceUser", "TargetImage", "TargetUser", "GrantedAccess", "SourceProcessId", "TargetProcessId"),
-		linux("network_connection", "Image", "CommandLine", "User", "ProcessId", "DestinationIp", "DestinationPort", "DestinationHostname",
+		linux("network_connection", "Image", "CommandLine", "User", "ProcessId", "DestinationIp", "DestinationPort", "DestinationHostname", "Ancestors",
 			"SourceIp", "SourcePort", "Initiated", "Protocol"),
 		{LogSource: LogSource{Product: "linux", Service: "auditd"}, Keywords: true, Fields: []string{"type", "a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7",
 			"exe", "comm", "name", "nametype", "SYSCALL", "key", "uid", "euid", "auid", "unit", "acct"}},

@@ -50,7 +50,7 @@ func Defaults() Config {
 			"/etc/shadow", "/etc/gshadow", "/etc/sudoers", "/etc/ssh/ssh_host_*_key", "/etc/security/opasswd",
 			"**/.ssh/*", "**/.gnupg/*", "**/.aws/*", "**/.kube/*", "**/.docker/config.json", "**/.git-credentials",
 			"**/.netrc", "**/.pgpass", "**/.my.cnf", "**/.env", "**/wp-config.php", "**/.bash_history",
-			"**/config.ini", "**/credentials.ini", "**/database.ini", "**/settings.ini", "**/id_rsa", "**/id_ed25519",
+			"**/config.ini", "**/credentials.ini", "**/database.ini", "**/settings.ini", "**/app.ini", "/etc/*.ini", "**/db.ini", "**/id_rsa", "**/id_ed25519",
 		},
 		Env:          []string{"LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "SSH_CONNECTION", "SSH_CLIENT", "HISTFILE", "BASH_ENV", "PROMPT_COMMAND", "SUDO_USER", "SUDO_COMMAND"},
 		MaxProcesses: 32768, MaxConnections: 16384,
