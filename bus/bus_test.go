@@ -314,16 +314,15 @@ func TestBrokerRestart(t *testing.T) {
 // was delivered before is dropped.
 func TestBrokerThatForgets(t *testing.T) {
 	auth := authority(t, "acme")
-	broker := ServerConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0", MaxStore: 1 << 30}
+	broker := ServerConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0", TLS: auth.ServerTLS(), MaxStore: 1 << 30}
 	srv, err := StartServer(broker, auth)
 	if err != nil {
 		t.Fatal(err)
 	}
 	url := srv.URL()
-	broker.Listen = url[len("nats://"):]
-	h := hub(t, auth, HubConfig{URL: url})
+	broker.Listen = url[len("tls://"):]
+	h := hub(t, auth, HubConfig{URL: url, Pins: []identity.Pin{auth.Pin()}})
 	l := agent(t, auth, h, url, "acme", "h")
-	l.agent.Pins = nil
 	s, _ := spooling(t, l, t.TempDir(), 300*time.Millisecond)
 	appendEvents(t, s, identity.Precious, 0, 100) // nobody consumes: they lie in the broker
 	eventually(t, "published", func() bool {
@@ -337,7 +336,7 @@ func TestBrokerThatForgets(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { srv.Close() })
-	h = hub(t, auth, HubConfig{URL: url})
+	h = hub(t, auth, HubConfig{URL: url, Pins: []identity.Pin{auth.Pin()}})
 	got, _ := consuming(t, h, ConsumerConfig{}, func(d *Delivery) {
 		h.PublishStored(context.Background(), d.Tenant, d.Host, d.Through)
 	})
@@ -393,4 +392,69 @@ func TestLatency(t *testing.T) {
 		slices.Sort(took)
 		t.Logf("%s: p50 %v p90 %v p99 %v max %v, %d batches", name, took[n/2], took[n*9/10], took[n*99/100], took[n-1], p.Stats().Batches)
 	}
+}
+
+// TestAnotherBrainTakesOver: two brains share a group; the one that works on a host's
+// events goes away, and the other goes on where it stopped.
+func TestAnotherBrainTakesOver(t *testing.T) {
+	auth := authority(t, "acme")
+	srv, err := StartServer(ServerConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0", TLS: auth.ServerTLS(), MaxStore: 1 << 30}, auth)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(srv.Close)
+	cfg := HubConfig{URL: srv.URL(), Pins: []identity.Pin{auth.Pin()}, Shared: true}
+	var mu sync.Mutex
+	var order []string // as delivered, over both brains
+	worked := [2]int{}
+	run := func(i int) (*Hub, func()) {
+		h := hub(t, auth, cfg)
+		c, err := h.NewConsumer(ConsumerConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			c.Run(ctx, func(d *Delivery) {
+				mu.Lock()
+				for _, e := range d.Batch.Events {
+					order = append(order, string(e))
+				}
+				worked[i] += len(d.Batch.Events)
+				mu.Unlock()
+				d.Ack()
+			})
+		}()
+		return h, func() { cancel(); <-ended }
+	}
+	h0, stop0 := run(0)
+	_, stop1 := run(1)
+	stops := [2]func(){stop0, stop1}
+	defer func() { stops[0](); stops[1]() }()
+	s, _ := spooling(t, agent(t, auth, h0, srv.URL(), "acme", "h"), t.TempDir(), 0)
+	seen := func() int { mu.Lock(); defer mu.Unlock(); return len(order) }
+	for i := 0; i < 1000; i += 10 {
+		appendEvents(t, s, identity.Precious, i, i+10)
+		time.Sleep(time.Millisecond)
+	}
+	eventually(t, "the first thousand", func() bool { return seen() == 1000 })
+	mu.Lock()
+	owner := 0
+	if worked[1] > 0 {
+		owner = 1
+	}
+	if worked[1-owner] != 0 {
+		t.Errorf("both worked: %v", worked)
+	}
+	mu.Unlock()
+	stops[owner]()
+	began := time.Now()
+	for i := 1000; i < 2000; i += 10 {
+		appendEvents(t, s, identity.Precious, i, i+10)
+	}
+	eventually(t, "the second thousand", func() bool { return seen() == 2000 })
+	t.Logf("taken over in %v, worked %v", time.Since(began), worked)
+	inOrder(t, order, 2000)
 }

@@ -143,10 +143,11 @@ func (c *Consumer) partition(ctx context.Context, p int, handle func(*Delivery))
 	if err != nil {
 		return err
 	}
-	messages, err := consumer.Messages(
-		jetstream.PullMaxMessagesWithBytesLimit(256, 8<<20),
-		jetstream.PullExpiry(5*time.Second),
-		jetstream.PullPriorityGroup(ownerGroup))
+	options := []jetstream.PullMessagesOpt{jetstream.PullMaxMessagesWithBytesLimit(256, 8<<20), jetstream.PullExpiry(pullAlone)}
+	if c.hub.cfg.Shared {
+		options = []jetstream.PullMessagesOpt{jetstream.PullMaxMessages(256), jetstream.PullExpiry(pullShared), jetstream.PullPriorityGroup(ownerGroup)}
+	}
+	messages, err := consumer.Messages(options...)
 	if err != nil {
 		return err
 	}

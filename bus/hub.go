@@ -26,6 +26,7 @@ type HubConfig struct {
 	Server ServerConfig
 
 	Groups     []string      // consumer groups; what all have acknowledged is deleted. Default: brain
+	Shared     bool          // several brains work for the same groups; all of them must say so
 	Partitions int           // of EVENTS, by host; fixed when the stream is made. Default 8
 	Replicas   int           // of the streams on a cluster. Default 1
 	MaxBytes   int64         // of EVENTS, reserved on disk; default 64 GiB, or what fits

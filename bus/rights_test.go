@@ -74,14 +74,6 @@ func TestRightsOfAnAgent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var heard []string
-	listen := func(l *Link, run func(context.Context, func([]byte)) error) {
-		lctx, cancel := context.WithCancel(context.Background())
-		ended := make(chan struct{})
-		go func() { defer close(ended); run(lctx, func(raw []byte) { heard = append(heard, string(raw)) }) }()
-		t.Cleanup(func() { cancel(); <-ended })
-	}
-	_ = listen
 	for _, l := range []*Link{a, c} {
 		for _, subject := range []string{"events.red.precious.b", "events.red.bulk.b", "events.blue.bulk.z", "events.3.red.bulk.b", "orders.red.b", "orders.red.a",
 			"stored.red.b", "stored.red.a", "bundle.red.web", "bundle.blue.web", "bundle.red.web.1.0"} {

@@ -106,11 +106,15 @@ func (h *Hub) makeStream(ctx context.Context, cfg jetstream.StreamConfig) (jetst
 	}
 }
 
-// ownerGroup pins each partition to one puller at a time (platform.md §4): of several
-// brains one works on a host's events, and another takes over within pinnedTTL.
+// With HubConfig.Shared each partition is pinned to one puller at a time (platform.md
+// §4): of several brains one works on a host's events, and when it is gone another gets
+// them after pinnedTTL. The owner asks anew every pullShared, so it stays the owner. A
+// lone brain does without: it would wait pinnedTTL for its own former life.
 const (
 	ownerGroup = "owner"
-	pinnedTTL  = 2 * time.Second
+	pinnedTTL  = 3 * time.Second
+	pullShared = time.Second
+	pullAlone  = 5 * time.Second
 	// ackWait is how long a group may hold a batch before it is delivered again.
 	ackWait = time.Minute
 	// maxAckPending is how many batches of one partition a group may hold. At 500
@@ -119,17 +123,18 @@ const (
 )
 
 func (h *Hub) partitionConsumer(ctx context.Context, group string, partition int) (jetstream.Consumer, error) {
-	c, err := h.js.CreateOrUpdateConsumer(ctx, identity.EventsStream, jetstream.ConsumerConfig{
-		Durable:        fmt.Sprintf("%s-%d", group, partition),
-		FilterSubject:  fmt.Sprintf("events.%d.>", partition),
-		AckPolicy:      jetstream.AckExplicitPolicy,
-		AckWait:        ackWait,
-		MaxAckPending:  maxAckPending,
-		MaxDeliver:     -1,
-		PriorityPolicy: jetstream.PriorityPolicyPinned,
-		PriorityGroups: []string{ownerGroup},
-		PinnedTTL:      pinnedTTL,
-	})
+	cfg := jetstream.ConsumerConfig{
+		Durable:       fmt.Sprintf("%s-%d", group, partition),
+		FilterSubject: fmt.Sprintf("events.%d.>", partition),
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       ackWait,
+		MaxAckPending: maxAckPending,
+		MaxDeliver:    -1,
+	}
+	if h.cfg.Shared {
+		cfg.PriorityPolicy, cfg.PriorityGroups, cfg.PinnedTTL = jetstream.PriorityPolicyPinned, []string{ownerGroup}, pinnedTTL
+	}
+	c, err := h.js.CreateOrUpdateConsumer(ctx, identity.EventsStream, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("make consumer %s of partition %d: %w", group, partition, err)
 	}

@@ -33,6 +33,11 @@ func Time(text string) (time.Time, error) {
 			return sane(time.UnixMilli(n), text)
 		}
 	}
+	if len(s) == len(time.DateOnly) { // the commonest in lists; a failed Parse is dear
+		if t, err := time.Parse(time.DateOnly, s); err == nil {
+			return sane(t, text)
+		}
+	}
 	for _, l := range layouts {
 		if t, err := time.Parse(l, s); err == nil {
 			return sane(t, text)

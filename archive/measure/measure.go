@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -52,10 +53,13 @@ type Report struct {
 	Hunts     []Hunt        `json:"hunts"`
 }
 
+// rareHash stands in a hunt for a content that one event has; Run looks one up.
+const rareHash = "RARE"
+
 // Hunts are those of the platform study (reference platform.md §3) in this schema.
 var Hunts = []struct{ Name, SQL string }{
 	{"smallest", "select 1"},
-	{"rare hash to hosts", "select distinct host from events where sha256 = '" + synth.Hash(177_777) + "'"},
+	{"rare hash to hosts", "select distinct host from events where sha256 = '" + rareHash + "'"},
 	{"process tree of one host", `with recursive tree(pid, start_ns, exe, depth) as (
 		select target_pid, target_start_ns, exe, 0 from (select * from processes where host = 'host-0007' and kind = 'process.fork' order by time limit 1)
 		union all select p.target_pid, p.target_start_ns, p.exe, t.depth + 1 from processes p join tree t on p.pid = t.pid and p.start_ns = t.start_ns
@@ -99,7 +103,16 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		return nil, err
 	}
 	defer p.Close()
+	rare := ""
+	_, err = p.Hunt(ctx, "bench", "select sha256 from events where sha256 is not null group by 1 order by count(*), 1 limit 1", archive.Limits{}, func(row []any) error {
+		rare = fmt.Sprint(row[0])
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for a rare hash: %w", err)
+	}
 	for _, h := range Hunts {
+		h.SQL = strings.ReplaceAll(h.SQL, rareHash, rare)
 		m, err := hunt(ctx, p, h.Name, h.SQL, cfg.Runs)
 		if err != nil {
 			return nil, fmt.Errorf("hunt %q: %w", h.Name, err)
