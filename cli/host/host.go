@@ -10,7 +10,7 @@ package host
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -75,11 +75,12 @@ func RunCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			// Until bundles carry the tenant's key, agents of one tenant derive it
-			// from what they all got when they joined.
-			secret := sha256.Sum256([]byte(fmt.Sprint("redact/", self.Tenant, self.Keys)))
+			secret, err := redactionKey(data)
+			if err != nil {
+				return err
+			}
 			board := health.NewBoard()
-			a, err := agent.New(cfg, agent.Options{Data: data, Self: self, Secret: secret[:], Board: board, Log: log})
+			a, err := agent.New(cfg, agent.Options{Data: data, Self: self, Secret: secret, Board: board, Log: log})
 			if err != nil {
 				return err
 			}
@@ -91,6 +92,22 @@ func RunCmd() *cobra.Command {
 	cmd.Flags().StringVar(&data, "data", "./var", "folder of identity and spool (0700)")
 	cmd.Flags().StringVar(&config, "config", "", "configuration file (default DATA/agent.yaml where it exists)")
 	return cmd
+}
+
+// redactionKey is this host's key for hashing credentials, made on first use (0600).
+// Equal secrets correlate on this host only, until a bundle brings the tenant's key.
+func redactionKey(data string) ([]byte, error) {
+	path := filepath.Join(data, "self", "redact.key")
+	key, err := os.ReadFile(path)
+	if err == nil && len(key) >= 32 {
+		return key, nil
+	}
+	key = make([]byte, 32)
+	_, _ = rand.Read(key)
+	if err := os.WriteFile(path, key, 0o600); err != nil {
+		return nil, fmt.Errorf("make the redaction key: %w", err)
+	}
+	return key, nil
 }
 
 func joined(ctx context.Context, join, data, name string) (*identity.Agent, error) {
