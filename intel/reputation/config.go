@@ -79,7 +79,8 @@ type Source struct {
 }
 
 // Allow is an allow-list. Soft lists (clouds, popular names, VPN exits) weaken and cap;
-// hard ones (resolvers, partners, crawlers by verified range) forbid.
+// hard ones (resolvers, partners, crawlers by verified range) forbid. Either covers what
+// lies below its entries too: subdomains, and every URL on a host.
 type Allow struct {
 	List `yaml:",inline"`
 	Hard bool `yaml:"hard"`

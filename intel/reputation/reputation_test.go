@@ -339,6 +339,32 @@ func TestShrinkIsTakenWhenItStays(t *testing.T) {
 	expect(t, l, "ip", "45.0.0.2", Unknown, "")
 }
 
+// The same file coming back must clear the error that its absence, or a bad version, left.
+func TestErrorEndsWithItsCause(t *testing.T) {
+	s := newShelf(t)
+	path := s.put("feed", strings.Repeat("45.0.0.1\n", 3))
+	l := s.library(Config{Sources: []Source{{List: List{Name: "feed", Path: path, Format: "plain"}, Confidence: 1}}})
+	aside := path + ".aside"
+	if err := os.Rename(path, aside); err != nil {
+		t.Fatal(err)
+	}
+	if l.Reload(context.Background(), noon) == nil {
+		t.Fatal("no error for a missing file")
+	}
+	if err := os.Rename(aside, path); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Reload(context.Background(), noon); err != nil {
+		t.Error(err)
+	}
+	s.put("feed", "")
+	for range 2 { // the second reload sees an unchanged file, and says the same
+		if err := l.Reload(context.Background(), noon); err == nil || strings.Count(err.Error(), `list "feed"`) != 1 {
+			t.Errorf("error %v", err)
+		}
+	}
+}
+
 func TestBudget(t *testing.T) {
 	s := newShelf(t)
 	var big strings.Builder

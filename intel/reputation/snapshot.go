@@ -215,7 +215,7 @@ func (l *list) merge(union func(a, b uint32) uint32) {
 			into.tags = union(into.tags, r.tags)
 		}
 	}
-	slices.SortStableFunc(l.records, byHash)
+	slices.SortFunc(l.records, byHash) // folding does not depend on order
 	out := l.records[:0]
 	for _, r := range l.records {
 		if n := len(out); n > 0 && out[n-1].hash == r.hash {
@@ -240,4 +240,3 @@ func (l *list) merge(union func(a, b uint32) uint32) {
 	l.count = len(l.records) + len(l.prefixes)
 	l.bytes += int64(len(l.records))*recordBytes + int64(len(l.prefixes))*prefixBytes
 }
-
