@@ -50,6 +50,8 @@ func TestRightsOfAnAgent(t *testing.T) {
 	}
 	deaf(t, c, "orders.red.a")
 	deaf(t, c, "bundle.red.web")
+	deaf(t, b, "stored.red.b") // its own, but nobody who may has said anything
+	deaf(t, b, "bundle.red.web")
 
 	// None reads another's last message, nor any other door of JetStream.
 	if err := h.SendOrder(ctx, "red", "b", sign(t, auth, "red", "b", time.Minute), time.Now()); err != nil {
