@@ -92,7 +92,7 @@ func (j *Judge) See(ev *event.Event) []Judged {
 		j.boardOf(ev.Host).Set(p.State.Component, stateOf(p.State.State), p.State.Reason)
 		return nil
 	case *event.Event_Finding:
-		return j.foreign(ev, p.Finding)
+		return j.Place(ev, p.Finding)
 	}
 	fact := j.g.Add(ev)
 	return j.local(ev, fact)
@@ -226,9 +226,9 @@ func (j *Judge) context(path trace.Path) []*verdict.Evidence {
 	return out
 }
 
-// foreign takes a finding of another layer: it stands as it is, gets its place in
-// the graph and its trace.
-func (j *Judge) foreign(ev *event.Event, f *verdict.Finding) []Judged {
+// Place takes a finding of another layer, made from ev: it stands as it is, gets its
+// place in the graph and its trace.
+func (j *Judge) Place(ev *event.Event, f *verdict.Finding) []Judged {
 	if len(f.Subjects) == 0 {
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/ringwall/ringwall/decide"
 	"github.com/ringwall/ringwall/event"
 	"github.com/ringwall/ringwall/graph"
+	"github.com/ringwall/ringwall/network/exposure"
 	"github.com/ringwall/ringwall/verdict"
 )
 
@@ -22,6 +23,7 @@ import (
 type worker struct {
 	tenant string
 	judge  *behaviour.Judge
+	probe  *exposure.Probing
 	fold   *incident.Builder
 	decide *decide.Decider
 	except *decide.Exceptions
@@ -55,7 +57,7 @@ const queueLen = 32768
 func newWorker(tenant string, rules behaviour.Matcher, cfg Config, ex *decide.Exceptions, out outlets, log *slog.Logger) *worker {
 	g := graph.New(tenant, cfg.Graph)
 	return &worker{
-		tenant: tenant, judge: behaviour.New(g, rules, cfg.bundle), fold: incident.New(tenant, g, cfg.Incident),
+		tenant: tenant, judge: behaviour.New(g, rules, cfg.bundle), probe: exposure.NewProbing(), fold: incident.New(tenant, g, cfg.Incident),
 		decide: decide.New(cfg.Policy, ex), except: ex, log: log, now: time.Now, out: out,
 		queue: make(chan *event.Event, queueLen), calls: make(chan func()),
 	}
@@ -117,6 +119,11 @@ func (w *worker) see(ev *event.Event) {
 	}
 	for _, j := range w.judge.See(ev) {
 		w.found(j, ev)
+	}
+	if f := w.probe.See(ev); f != nil {
+		for _, j := range w.judge.Place(ev, f) {
+			w.found(j, ev)
+		}
 	}
 }
 
