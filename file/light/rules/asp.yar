@@ -46,7 +46,7 @@ rule asp_small_eval {
     $function = /(function|sub|=)\s{0,2}execute\s{0,2}\(/ nocase
     $proc = /execute\s?\(?\s?(sql|cmd|str|"?(select|insert|update|delete|exec|set|drop|create|alter|backup|sp_|xp_))/ nocase
   condition:
-    server_page and filesize < 2KB and ($eval and $input or $split or $unsafe and $eval) and not any of ($html, $bound, $behind, $function, $proc)
+    server_page and filesize < 2KB and ($eval and $input and filesize < 900 or $split or $unsafe and $eval) and not any of ($html, $bound, $behind, $function, $proc)
 }
 
 rule asp_encoded {
