@@ -38,7 +38,7 @@ test: build ## all tests; those that need root run when root and skip, saying so
 
 .PHONY: race
 race: ## tests of the packages with shared state, under the race detector
-	CGO_ENABLED=1 go test -race ./event ./funnel ./health ./spool ./bus ./bundle ./identity ./intel/... ./decide
+	CGO_ENABLED=1 go test -race ./event ./funnel ./health ./spool ./bundle ./identity ./intel/... ./decide
 
 .PHONY: lint
 lint: ## staticcheck
