@@ -104,7 +104,7 @@ type Config struct {
 	Dir        string        // root folder, made 0700
 	FlushEvery time.Duration // 1 s: an event can be hunted within 5 s
 	FlushRows  int           // 50,000 rows flush at once
-	MaxPending int           // 64 MiB of encoded events wait at most; then Append waits
+	MaxPending int           // 16 MiB of encoded events wait at most (about 60,000, 60 MB as rows); then Append waits
 	FanIn      int           // 8 segments of a level make one of the next
 	MaxRows    int64         // 1,000,000 rows end a segment's growth (platform.md §3)
 	Grace      time.Duration // 90 s a replaced file stays: longer than any hunt may run
@@ -123,7 +123,7 @@ func (c *Config) Validate() error {
 	}
 	def(&c.FlushEvery, time.Second)
 	def(&c.FlushRows, 50_000)
-	def(&c.MaxPending, 64<<20)
+	def(&c.MaxPending, 16<<20)
 	def(&c.FanIn, 8)
 	def(&c.MaxRows, 1_000_000)
 	def(&c.Grace, 90*time.Second)

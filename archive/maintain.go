@@ -13,6 +13,10 @@ import (
 	"time"
 )
 
+// mergeRest is how long merging pauses after it failed: on a full disk each try would
+// read and write a million rows for nothing.
+const mergeRest = 30 * time.Second
+
 // maintain removes what has had its grace, expires what is too old or too much, and
 // merges small segments.
 func (t *tenant) maintain(ctx context.Context) error {
@@ -21,12 +25,16 @@ func (t *tenant) maintain(ctx context.Context) error {
 	if err := t.expire(now); err != nil {
 		return fmt.Errorf("expire segments of tenant %s: %w", t.name, typed(err))
 	}
+	if now.Before(t.rest) {
+		return nil
+	}
 	for {
 		group := choose(t.segments(), t.store.cfg, now)
 		if len(group) == 0 || ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err := t.merge(ctx, group); err != nil {
+			t.rest = now.Add(mergeRest)
 			return fmt.Errorf("merge %d segments of tenant %s: %w", len(group), t.name, typed(err))
 		}
 	}

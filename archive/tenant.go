@@ -26,6 +26,8 @@ type tenant struct {
 	name  string
 	dir   string
 
+	rest time.Time // no merge before; only maintain uses it
+
 	flushing sync.Mutex // one flush at a time; guards unsure
 	unsure   []Segment  // written, and perhaps named by a journal line that failed
 
