@@ -43,7 +43,7 @@ func (h *Hub) SendOrder(ctx context.Context, t identity.Tenant, host identity.Ho
 		var message []byte
 		n := 0
 		for _, order := range append(splitOrders(have), signed) {
-			if expires, err := identity.Expiry(order); err != nil || !now.Before(expires) {
+			if _, expires, err := identity.Validity(order); err != nil || !now.Before(expires) {
 				continue
 			}
 			message = append(binary.BigEndian.AppendUint32(message, uint32(len(order))), order...)

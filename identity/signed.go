@@ -206,9 +206,10 @@ func (r *reader) uint64() uint64 {
 	return 0
 }
 
-// Expiry reads when an envelope ends, without believing it: for whoever passes signed
-// things on and drops the old ones.
-func Expiry(raw []byte) (time.Time, error) {
+// Validity reads from when and until when an envelope is valid, without believing it:
+// for whoever passes signed things on and drops the old ones, or checks again what was
+// valid once.
+func Validity(raw []byte) (issued, expires time.Time, err error) {
 	s, _, _, err := decodeSigned(raw)
-	return s.Expires, err
+	return s.Issued, s.Expires, err
 }
