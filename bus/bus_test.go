@@ -346,54 +346,6 @@ func TestBrokerThatForgets(t *testing.T) {
 	got.noDoubles(t)
 }
 
-// TestLatency prints how long an event takes from Append to the consumer at 2,000
-// precious events a second. Nothing is asserted: time belongs to benchmarks.
-func TestLatency(t *testing.T) {
-	if testing.Short() {
-		t.Skip("prints only")
-	}
-	auth := authority(t, "acme")
-	h := hub(t, auth, HubConfig{})
-	for name, url := range map[string]string{"in process": "", "over TLS": h.Server().URL()} {
-		host := identity.HostFromHostname(name)
-		s, p := spooling(t, agent(t, auth, h, url, "acme", host), t.TempDir(), 0)
-		var mu sync.Mutex
-		var took []time.Duration
-		ctx, cancel := context.WithCancel(context.Background())
-		c, err := h.NewConsumer(ConsumerConfig{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			c.Run(ctx, func(d *Delivery) {
-				now := time.Now()
-				mu.Lock()
-				for _, e := range d.Batch.Events {
-					var sent int64
-					fmt.Sscan(string(e), &sent)
-					took = append(took, now.Sub(time.Unix(0, sent)))
-				}
-				mu.Unlock()
-				d.Ack()
-			})
-		}()
-		const n = 4000
-		tick := time.NewTicker(500 * time.Microsecond)
-		for range n {
-			<-tick.C
-			s.Append(identity.Precious, fmt.Append(nil, time.Now().UnixNano()))
-		}
-		tick.Stop()
-		eventually(t, "all there", func() bool { mu.Lock(); defer mu.Unlock(); return len(took) >= n })
-		cancel()
-		<-ended
-		slices.Sort(took)
-		t.Logf("%s: p50 %v p90 %v p99 %v max %v, %d batches", name, took[n/2], took[n*9/10], took[n*99/100], took[n-1], p.Stats().Batches)
-	}
-}
-
 // TestAnotherBrainTakesOver: two brains share a group; the one that works on a host's
 // events goes away, and the other goes on where it stopped.
 func TestAnotherBrainTakesOver(t *testing.T) {

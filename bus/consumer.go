@@ -119,6 +119,7 @@ func (c *Consumer) Run(ctx context.Context, handle func(*Delivery)) error {
 	var wg sync.WaitGroup
 	for _, p := range c.cfg.Partitions {
 		wg.Go(func() {
+			c.reclaim(ctx, p)
 			for ctx.Err() == nil {
 				err := c.partition(ctx, p, handle)
 				if ctx.Err() != nil {
@@ -136,6 +137,20 @@ func (c *Consumer) Run(ctx context.Context, handle func(*Delivery)) error {
 	}
 	wg.Wait()
 	return nil
+}
+
+// reclaim makes the broker deliver at once, and in order, what a former life of a lone
+// brain took and did not acknowledge, instead of after ackWait. A broker older than
+// NATS 2.14 cannot: then it comes late.
+func (c *Consumer) reclaim(ctx context.Context, p int) {
+	if c.hub.cfg.Shared {
+		return // another brain may hold it
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if _, err := c.hub.js.ResetConsumer(ctx, identity.EventsStream, consumerName(c.cfg.Group, p)); err != nil && c.hub.cfg.Log != nil {
+		c.hub.cfg.Log.Info("bus: unacknowledged events will come late", "partition", p, "error", err)
+	}
 }
 
 func (c *Consumer) partition(ctx context.Context, p int, handle func(*Delivery)) error {

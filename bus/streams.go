@@ -116,15 +116,17 @@ const (
 	pullShared = time.Second
 	pullAlone  = 5 * time.Second
 	// ackWait is how long a group may hold a batch before it is delivered again.
-	ackWait = time.Minute
+	ackWait = 30 * time.Second
 	// maxAckPending is how many batches of one partition a group may hold. At 500
 	// batches a second (publisher.go) that is 40 s between two commits of the archive.
 	maxAckPending = 20000
 )
 
+func consumerName(group string, partition int) string { return fmt.Sprintf("%s-%d", group, partition) }
+
 func (h *Hub) partitionConsumer(ctx context.Context, group string, partition int) (jetstream.Consumer, error) {
 	cfg := jetstream.ConsumerConfig{
-		Durable:       fmt.Sprintf("%s-%d", group, partition),
+		Durable:       consumerName(group, partition),
 		FilterSubject: fmt.Sprintf("events.%d.>", partition),
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       ackWait,

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/ringwall/ringwall/identity"
+)
+
+// TestBrainRestart ends a brain that has stored only half of what it took. The next
+// life knows the archive's watermark and gets the other half at once, in order.
+func TestBrainRestart(t *testing.T) {
+	auth := authority(t, "acme")
+	broker := ServerConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0", TLS: auth.ServerTLS(), MaxStore: 1 << 30}
+	h, err := OpenHub(within(t), HubConfig{Server: broker, MaxBytes: 256 << 20}, auth)
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := h.Server().URL()
+	broker.Listen = url[len("tls://"):]
+	s, _ := spooling(t, agent(t, auth, h, url, "acme", "h"), t.TempDir(), 0)
+	c, err := h.NewConsumer(ConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var archive []string // what is stored, and how far
+	var mark identity.Position
+	taken := 0
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.Run(ctx, func(d *Delivery) {
+			if taken += len(d.Batch.Events); taken <= 500 {
+				for _, e := range d.Batch.Events {
+					archive = append(archive, string(e))
+				}
+				mark = d.Through
+				if err := h.PublishStored(ctx, d.Tenant, d.Host, d.Through); err != nil && !errors.Is(err, context.Canceled) {
+					t.Error(err)
+				}
+				d.Ack()
+			}
+			if taken == 1000 {
+				cancel()
+			}
+		})
+	}()
+	for i := 0; i < 1000; i += 50 {
+		appendEvents(t, s, identity.Precious, i, i+50)
+		if err := s.Sync(within(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-ended
+	h.Close()
+	if len(archive) == 0 || len(archive) == 1000 {
+		t.Fatalf("%d stored; want some", len(archive))
+	}
+
+	h = hub(t, auth, HubConfig{Server: broker})
+	seen := NewSeen()
+	seen.Stored("acme", "h", mark)
+	got, _ := consuming(t, h, ConsumerConfig{Seen: seen}, nil)
+	rest := got.wait(t, "acme/h/precious", 1000-len(archive))
+	inOrder(t, append(archive, rest...), 1000)
+	got.noDoubles(t)
+}
+
+// TestNak gives a batch back: it comes again, whole, and nothing else does.
+func TestNak(t *testing.T) {
+	auth := authority(t, "acme")
+	h := hub(t, auth, HubConfig{})
+	s, _ := spooling(t, agent(t, auth, h, "", "acme", "h"), t.TempDir(), 0)
+	c, err := h.NewConsumer(ConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(within(t))
+	refused, got := 0, []string{}
+	var last *Delivery
+	go func() {
+		for i := range 10 {
+			appendEvents(t, s, identity.Precious, i, i+1)
+			s.Sync(ctx)
+		}
+	}()
+	c.Run(ctx, func(d *Delivery) {
+		if refused < 3 {
+			refused++
+			if err := d.Nak(); err != nil {
+				t.Error(err)
+			}
+			return
+		}
+		for _, e := range d.Batch.Events {
+			got = append(got, string(e))
+		}
+		last = d
+		d.Ack()
+		if len(got) >= 10 {
+			cancel()
+		}
+	})
+	cancel()
+	slices.Sort(got)
+	inOrder(t, got, 10)
+	if last.Through.Seq != 10 {
+		t.Errorf("whole through %v", last.Through)
+	}
+}
