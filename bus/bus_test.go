@@ -146,10 +146,10 @@ func consuming(t testing.TB, h *Hub, cfg ConsumerConfig, also func(*Delivery)) (
 		defer close(done)
 		c.Run(ctx, func(d *Delivery) {
 			s.take(d)
+			d.Ack()
 			if also != nil {
 				also(d)
 			}
-			d.Ack()
 		})
 	}()
 	t.Cleanup(func() { cancel(); <-done })

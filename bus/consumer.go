@@ -24,8 +24,8 @@ type Delivery struct {
 	Batch     Batch
 	Partition int
 	Arrived   time.Time // at the broker
-	// Through is the watermark: once this delivery and all before it in the partition are
-	// stored, everything up to Through is.
+	// Through is the watermark: everything of the host's epoch up to it is stored. It
+	// moves when this delivery is acknowledged; read it after Ack.
 	Through identity.Position
 
 	settle *settle
@@ -40,9 +40,11 @@ type settle struct {
 	failed atomic.Bool
 }
 
-// Ack tells the broker that this group needs the batch no more. Call it when the batch
-// is stored. Each delivery is acknowledged or refused once.
+// Ack tells that the batch is stored: this group needs it no more, and Through may rise.
+// A delivery that was not stored must be refused with Nak: the spool deletes what lies
+// behind the watermark. Each delivery is acknowledged or refused once.
 func (d *Delivery) Ack() error {
+	d.Through.Seq = d.seen.store(d.source, Span{d.Batch.FirstSeq, d.Batch.Last().Seq})
 	if d.settle.open.Add(-1) > 0 || d.settle.failed.Load() {
 		return nil
 	}

@@ -39,11 +39,11 @@ func TestBrainRestart(t *testing.T) {
 				for _, e := range d.Batch.Events {
 					archive = append(archive, string(e))
 				}
+				d.Ack()
 				mark = d.Through
 				if err := h.PublishStored(ctx, d.Tenant, d.Host, d.Through); err != nil && !errors.Is(err, context.Canceled) {
 					t.Error(err)
 				}
-				d.Ack()
 			}
 			if taken == 1000 {
 				cancel()
@@ -83,6 +83,7 @@ func TestNak(t *testing.T) {
 	ctx, cancel := context.WithCancel(within(t))
 	refused, got := 0, []string{}
 	var last *Delivery
+	lowest := uint64(0) // refused and not yet stored
 	go func() {
 		for i := range 10 {
 			appendEvents(t, s, identity.Precious, i, i+1)
@@ -92,6 +93,9 @@ func TestNak(t *testing.T) {
 	c.Run(ctx, func(d *Delivery) {
 		if refused < 3 {
 			refused++
+			if lowest == 0 {
+				lowest = d.Batch.FirstSeq
+			}
 			if err := d.Nak(); err != nil {
 				t.Error(err)
 			}
@@ -102,6 +106,11 @@ func TestNak(t *testing.T) {
 		}
 		last = d
 		d.Ack()
+		if d.Batch.FirstSeq == lowest {
+			lowest = 0
+		} else if lowest > 0 && d.Through.Seq >= lowest {
+			t.Errorf("watermark %d passes %d, which was refused", d.Through.Seq, lowest)
+		}
 		if len(got) >= 10 {
 			cancel()
 		}
@@ -110,6 +119,6 @@ func TestNak(t *testing.T) {
 	slices.Sort(got)
 	inOrder(t, got, 10)
 	if last.Through.Seq != 10 {
-		t.Errorf("whole through %v", last.Through)
+		t.Errorf("stored through %v", last.Through)
 	}
 }

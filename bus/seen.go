@@ -26,24 +26,23 @@ const (
 )
 
 // Seen remembers which sequences were delivered, so that an event sent twice is worked
-// on once, and tells how far a run is whole. It is bounded: the run that was quiet for
-// longest is forgotten first, and then doubles of it pass; the archive drops those too.
-// Safe for many goroutines.
+// on once, and which of them are stored, so that a watermark never passes one that is
+// not. It is bounded: the run that was quiet for longest is forgotten first, and then
+// doubles of it pass; the archive drops those too. Safe for many goroutines.
 type Seen struct {
 	mu   sync.Mutex // guards runs and tick
 	runs map[Source]*run
 	tick uint64
 }
 
-// run: all up to through were seen; above it only the spans, ascending and apart.
 type run struct {
-	stored, through uint64
-	above           []Span
-	used            uint64 // tick of the last use
+	seen, stored spans
+	used         uint64 // tick of the last use
 }
 
 // NewSeen makes an empty memory. Fill it from the archive's watermarks with Stored
-// before the first delivery.
+// before the first delivery: until a run is whole from its beginning, or the agent says
+// what of it will never come, its watermark stays where it is.
 func NewSeen() *Seen { return &Seen{runs: make(map[Source]*run)} }
 
 func (s *Seen) run(src Source) *run {
@@ -78,63 +77,106 @@ func (s *Seen) forgetOldest() {
 
 // Stored tells that the archive holds everything up to p.
 func (s *Seen) Stored(t identity.Tenant, h identity.Host, p identity.Position) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := s.run(Source{t, h, p.Epoch})
-	r.stored = max(r.stored, p.Seq)
-	r.add(Span{1, p.Seq})
+	s.store(Source{t, h, p.Epoch}, Span{1, p.Seq})
 }
 
-// add notes a batch and returns the spans of it that are new, how far the run is now
+// store notes that a span is stored, and returns how far the run is stored whole.
+func (s *Seen) store(src Source, in Span) (through uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.run(src)
+	r.seen.add(in)
+	if _, kept := r.stored.add(in); !kept {
+		r.forget(in) // so that it is taken again when it is sent again
+	}
+	return r.stored.through
+}
+
+// add notes a batch and returns the spans of it that are new, how far the run is stored
 // whole, and whether all of the batch is stored.
 func (s *Seen) add(src Source, b *Batch) (fresh []Span, through uint64, stored bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.run(src)
-	last := b.Last().Seq
+	in := Span{b.FirstSeq, b.Last().Seq}
 	if b.Skipped > 0 {
-		r.add(Span{b.FirstSeq - b.Skipped, b.FirstSeq - 1})
+		never := Span{b.FirstSeq - b.Skipped, b.FirstSeq - 1}
+		r.seen.add(never)
+		r.stored.add(never)
 	}
-	fresh = r.add(Span{b.FirstSeq, last})
-	return fresh, r.through, last <= r.stored
+	fresh, _ = r.seen.add(in)
+	return fresh, r.stored.through, r.stored.contain(in)
 }
 
 // forget takes a span back that was delivered and could not be worked on.
 func (s *Seen) forget(src Source, gone Span) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.runs[src]
-	if r == nil || gone.To <= r.stored {
-		return
-	}
-	gone.From = max(gone.From, r.stored+1)
-	all := append([]Span{{1, r.through}}, r.above...)
-	r.through, r.above = 0, nil
-	for _, a := range all {
-		if a.From < gone.From {
-			r.add(Span{a.From, min(a.To, gone.From-1)})
-		}
-		if a.To > gone.To {
-			r.add(Span{max(a.From, gone.To+1), a.To})
-		}
+	if r := s.runs[src]; r != nil {
+		r.forget(gone)
 	}
 }
 
-// add puts a span in and returns the parts of it that were not there.
-func (r *run) add(in Span) (fresh []Span) {
-	from := max(in.From, r.through+1)
-	if from > in.To {
-		return nil
+func (r *run) forget(gone Span) {
+	var left spans
+	for _, a := range r.seen.list() {
+		if a.From < gone.From {
+			left.add(Span{a.From, min(a.To, gone.From-1)})
+		}
+		if a.To > gone.To {
+			left.add(Span{max(a.From, gone.To+1), a.To})
+		}
 	}
-	i, _ := slices.BinarySearchFunc(r.above, from, func(a Span, from uint64) int {
+	for _, a := range r.stored.list() {
+		left.add(a)
+	}
+	r.seen = left
+}
+
+// spans is a set of sequences: all up to through, and above it a bounded list of
+// ranges, ascending and apart.
+type spans struct {
+	through uint64
+	above   []Span
+}
+
+func (s *spans) list() []Span {
+	if s.through == 0 {
+		return s.above
+	}
+	return append([]Span{{1, s.through}}, s.above...)
+}
+
+func (s *spans) contain(in Span) bool {
+	if in.To <= s.through {
+		return true
+	}
+	for _, a := range s.above {
+		if a.From <= in.From {
+			if in.To <= a.To {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// add puts a span in and returns the parts of it that were not there. It is not kept
+// when it would be one range too many.
+func (s *spans) add(in Span) (fresh []Span, kept bool) {
+	from := max(in.From, s.through+1)
+	if from > in.To {
+		return nil, true
+	}
+	i, _ := slices.BinarySearchFunc(s.above, from, func(a Span, from uint64) int {
 		if a.To+1 < from { // ends before in begins, and does not touch it
 			return -1
 		}
 		return 1
 	})
 	j, merged := i, Span{from, in.To}
-	for ; j < len(r.above) && r.above[j].From <= in.To+1; j++ {
-		a := r.above[j]
+	for ; j < len(s.above) && s.above[j].From <= in.To+1; j++ {
+		a := s.above[j]
 		if a.From > from {
 			fresh = append(fresh, Span{from, min(a.From-1, in.To)})
 		}
@@ -144,14 +186,14 @@ func (r *run) add(in Span) (fresh []Span) {
 	if from <= in.To {
 		fresh = append(fresh, Span{from, in.To})
 	}
-	if merged.From == r.through+1 {
-		r.through = merged.To
-		r.above = slices.Delete(r.above, 0, j)
-		return fresh
+	if merged.From == s.through+1 {
+		s.through = merged.To
+		s.above = slices.Delete(s.above, 0, j)
+		return fresh, true
 	}
-	if j == i && len(r.above) >= maxSpans {
-		return fresh // too many holes: let it pass unremembered
+	if j == i && len(s.above) >= maxSpans {
+		return fresh, false
 	}
-	r.above = slices.Replace(r.above, i, j, merged)
-	return fresh
+	s.above = slices.Replace(s.above, i, j, merged)
+	return fresh, true
 }
