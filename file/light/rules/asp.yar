@@ -7,7 +7,7 @@ private rule server_page {
     $b = /runat\s{0,4}=\s{0,4}["']?server/ nocase
     $c = /<script[^>]{0,60}language\s{0,4}=\s{0,4}["']?(vbs|jscript|c#|vb)/ nocase
   condition:
-    any of them
+    any of them and uint32(0) != 0x464c457f // not a program that holds such text
 }
 
 rule asp_input_executed {

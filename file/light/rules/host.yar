@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Files by which an intruder stays or earns: keys, preload, units, miners.
 
+private rule text {
+  condition:
+    // Programs and archives hold such lines as data; only what an interpreter
+    // or a daemon reads as text is meant.
+    uint32(0) != 0x464c457f and uint16(0) != 0x5a4d and uint32(0) != 0x04034b50
+}
+
 rule eicar_test_file {
   meta:
     description = "EICAR test file (eicar.org): proof that scanning works"
@@ -95,7 +102,7 @@ rule authorized_keys_planted {
     $fetch = /(curl|wget)\s[^\n]{1,200}(>>?|-O\s?|-o\s?)\s{0,4}\S{0,80}authorized_keys/
     $chattr = /chattr\s{1,4}[+-]i[a]?\s[^\n]{0,80}authorized_keys/
   condition:
-    any of them
+    text and (any of them)
 }
 
 rule preload_planted {
@@ -108,7 +115,7 @@ rule preload_planted {
     $write = /(echo|printf|cat|cp|mv)\s[^\n]{0,120}(>>?|\s)\s{0,4}\/etc\/ld\.so\.preload/
     $place = /^(\/tmp|\/var\/tmp|\/dev\/shm|\/home|\/root|\/usr\/local\/lib\/\.)\S{0,120}\.so/
   condition:
-    $write or filename == "ld.so.preload" and $place
+    text and ($write or filename == "ld.so.preload" and $place)
 }
 
 rule unit_runs_hidden_file {
@@ -122,5 +129,5 @@ rule unit_runs_hidden_file {
     $hidden = /(^|\n)Exec(Start|StartPre)\s{0,2}=\s{0,2}-?\/\S{0,60}\/\.[a-z]\S{0,60}/
     $call = /(^|\n)Exec(Start|StartPre)\s{0,2}=[^\n]{0,120}(\/dev\/tcp\/|(curl|wget)\s[^\n]{1,120}\|\s{0,4}(ba)?sh)/
   condition:
-    filesize < 64KB and any of them
+    text and (filesize < 64KB and any of them)
 }

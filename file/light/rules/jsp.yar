@@ -7,7 +7,7 @@ private rule jsp {
     $b = "<jsp:" nocase
     $c = "http://java.sun.com/JSP/Page"
   condition:
-    any of them
+    any of them and uint32(0) != 0x464c457f // not a program that holds such text
 }
 
 private rule jsp_input {

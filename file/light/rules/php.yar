@@ -7,7 +7,7 @@ private rule php {
     $open = /<\?(php|=|\s)/ nocase
     $script = /<script[^>]{1,40}language\s{0,4}=\s{0,4}["']?php/ nocase
   condition:
-    any of them
+    any of them and uint32(0) != 0x464c457f // not a program that holds such text
 }
 
 private rule php_input {
@@ -168,13 +168,13 @@ rule php_small_dynamic {
     $eval = /[^\w>:$](eval|assert|system|shell_exec|passthru|popen|proc_open|create_function)\s{0,4}\(\s{0,4}[@"']?\$/ nocase
     $exec = /[^\w>:$]exec\s{0,4}\(\s{0,4}[@"']?\$/ nocase
     $name = /["'](assert|shell_exec|passthru|create_function)["']/
-    $callback = /[^>:\w](usort|uasort|uksort|ob_start|array_walk|array_filter|array_map|array_udiff|array_diff_ukey|call_user_func|call_user_func_array|register_shutdown_function|register_tick_function|filter_var|iterator_apply)\s{0,2}\(\s{0,2}(@?\$|\.\.\.|array\s?\(|["'])[^;\n]{0,60}\$/ nocase
+    $first = /[^>:\w](array_map|call_user_func|call_user_func_array|register_shutdown_function|register_tick_function|ob_start|forward_static_call|usort|uasort|uksort)\s{0,2}\(\s{0,2}(@?\$[a-z_0-9]{1,20}\s{0,2}[,)]|\.\.\.)/ nocase
+    $second = /[^>:\w](usort|uasort|uksort|array_walk|array_filter|array_reduce|iterator_apply|array_udiff|array_diff_ukey)\s{0,2}\(\s{0,2}[^;\n]{1,60},\s{0,2}@?\$[a-z_0-9]{1,20}\s{0,2}[,)]/ nocase
     $class = /(->createFunction|sqliteCreateFunction|FETCH_FUNC|new ReflectionFunction|new ReflectionClass|getDocComment|FILTER_CALLBACK|CallbackFilterIterator)/ nocase
     $regex = /["'][^"'\n]{1,40}[\/|#]e["']\s{0,2}[,;)]/
-    $oop = /^\s{0,4}(namespace|use)\s{1,4}[A-Z]/
-    $use = /\n(namespace|use)\s{1,4}[A-Z]/
+    $oop = /(\n|;|<\?php\s)\s{0,4}(namespace|use)\s{1,4}[A-Z]/
   condition:
-    php and php_input and filesize < 1400 and any of ($call, $eval, $exec, $name, $callback, $class, $regex) and not $oop and not $use
+    php and php_input and filesize < 1400 and any of ($call, $eval, $exec, $name, $first, $second, $class, $regex) and not $oop
 }
 
 rule php_eval_near_input {
@@ -185,7 +185,7 @@ rule php_eval_near_input {
     score = "0.7"
   strings:
     $eval = /[^\w>:$](eval|assert|system|shell_exec|passthru|popen|proc_open|create_function)\s{0,4}\(\s{0,4}[@"']?\$/ nocase
-    $callback = /(array_map|array_filter|array_walk|call_user_func|call_user_func_array|register_shutdown_function|usort|uasort|uksort|ob_start|FILTER_CALLBACK)\s{0,4}[(,]/ nocase
+    $callback = /[^>:\w](array_map|call_user_func|call_user_func_array|register_shutdown_function|ob_start)\s{0,4}\(\s{0,2}@?\$|FILTER_CALLBACK/ nocase
   condition:
     php and php_input and filesize < 5KB and any of them
 }

@@ -2,6 +2,13 @@
 // Reverse shells, droppers and stealers in scripts and in the files that start
 // them.
 
+private rule text {
+  condition:
+    // Programs and archives hold such lines as data; only what an interpreter
+    // or a daemon reads as text is meant.
+    uint32(0) != 0x464c457f and uint16(0) != 0x5a4d and uint32(0) != 0x04034b50
+}
+
 rule shell_reverse_dev_tcp {
   meta:
     description = "shell whose input and output are a network connection (/dev/tcp)"
@@ -14,7 +21,7 @@ rule shell_reverse_dev_tcp {
     $back = /(0<&|<&|>&)\s{0,2}\d{1,3}[^\n]{0,40}(2>&|>&)\s{0,2}\d{1,3}/
     $encoded = /echo\s{1,4}["']?YmFzaCAt[A-Za-z0-9+\/=]{10,400}["']?\s{0,4}\|\s{0,4}base64\s{1,4}-(d|-decode)/
   condition:
-    $bash or $encoded or $exec and $back
+    text and ($bash or $encoded or $exec and $back)
 }
 
 rule shell_reverse_netcat {
@@ -31,7 +38,7 @@ rule shell_reverse_netcat {
     $socat = /socat\s{1,4}[^\n]{0,120}exec:["']{0,2}(\/bin\/)?(ba|da)?sh/ nocase
     $pipe = /\b(ba)?sh\s{1,4}-i\s{0,4}(2>&1)?\s{0,4}\|\s{0,4}(nc|ncat|netcat)\s/
   condition:
-    any of them
+    text and (any of them)
 }
 
 rule script_reverse_shell {
@@ -56,9 +63,9 @@ rule script_reverse_shell {
     $awk = /\/inet\/(tcp|udp)\/0\/[^\n]{1,200}getline/
     $node = /child_process["']\)[^\n]{0,200}(spawn|exec)\s?\(\s?["'](\/bin\/)?(ba)?sh[^\n]{0,200}\.pipe\s?\(/
   condition:
-    $py_socket and $py_connect and $py_dup and ($py_sh or $py_pty) or
+    text and ($py_socket and $py_connect and $py_dup and ($py_sh or $py_pty) or
     $pl_socket and ($pl_dup or $pl_fd) and $pl_sh or
-    any of ($rb, $php, $lua, $awk, $node)
+    any of ($rb, $php, $lua, $awk, $node))
 }
 
 rule download_and_run {
@@ -72,7 +79,7 @@ rule download_and_run {
     $sub = /\b(ba)?sh\s{1,4}(-c\s{1,4})?["']?[<$]\(\s?(curl|wget)\s/
     $python = /\b(curl|wget)\s{1,4}[^\n|;]{3,200}\|\s{0,4}(python[23]?|perl|php)\b/
   condition:
-    any of them
+    text and (any of them)
 }
 
 rule cron_fetches_code {
@@ -87,7 +94,7 @@ rule cron_fetches_code {
     $reboot = /@reboot\s{1,4}[^\n]{0,80}(curl|wget)\s[^\n]{1,200}\|\s{0,4}(ba)?sh\b/
     $hidden = /(^|\n)\s{0,4}(@reboot|@hourly|(\*|\d{1,2})(\/\d{1,2})?(\s{1,4}[\d*\/,-]{1,8}){4})\s{1,4}(root\s{1,4})?(\/bin\/(ba)?sh\s{1,4}(-c\s{1,4})?)?["']?\/(tmp|dev\/shm|var\/tmp)\/\./
   condition:
-    any of them
+    text and (any of them)
 }
 
 rule dropper_script {
@@ -108,9 +115,9 @@ rule dropper_script {
     $miner = /(stratum\+(tcp|ssl):\/\/|xmrig|minerd\b|--donate-level|cryptonight|nicehash|supportxmr|minexmr|c3pool)/ nocase
     $tool = /(chattr\s{1,4}[+-][iae]{1,3}\s|ld\.so\.preload|\/dev\/shm\/)/
   condition:
-    filesize < 300KB and (
+    text and (filesize < 300KB and (
       ($get or $busybox) and $chmod and $run and ($rm or $cd or $hist) or
-      $kill or $miner and ($get or $chmod or $tool or $hist) and ($run or $tool or $hist))
+      $kill or $miner and ($get or $chmod or $tool or $hist) and ($run or $tool or $hist)))
 }
 
 rule python_hidden_exec {
@@ -130,7 +137,7 @@ rule python_hidden_exec {
     $token = /(discord(app)?\.com\/api\/webhooks|api\.telegram\.org\/bot)/
     $steal = /(Local State|Login Data|leveldb|wallet\.dat|os\.getlogin|getpass\.getuser|socket\.gethostname|os\.environ)/
   condition:
-    any of ($b64, $lambda, $get, $fernet, $builtins, $powershell, $hidden) or $token and $steal
+    text and (any of ($b64, $lambda, $get, $fernet, $builtins, $powershell, $hidden) or $token and $steal)
 }
 
 rule setup_py_calls_home {
@@ -145,7 +152,7 @@ rule setup_py_calls_home {
     $net = /(requests\.(get|post)|urlopen|urlretrieve|http\.client|socket\.socket|wget\.download|\bcurl\b)/
     $act = /(os\.system|subprocess|exec\s?\(|Popen|startfile|gethostname|getlogin|getuser|os\.environ|platform\.node)/
   condition:
-    filesize < 200KB and $setup and $install and $net and $act
+    text and (filesize < 200KB and $setup and $install and $net and $act)
 }
 
 rule perl_cgi_shell {
@@ -167,7 +174,7 @@ rule perl_cgi_shell {
     $socket = /(IO::Socket|use Socket|PF_INET)/
     $sh = /(\/bin\/(ba)?sh|cmd\.exe)/
   condition:
-    $perl and filesize < 300KB and ($cgi and $run and $form or $irc and $nick and $join and ($flood or $sh or $run) or $name and ($run or $sh or $socket))
+    text and ($perl and filesize < 300KB and ($cgi and $run and $form or $irc and $nick and $join and ($flood or $sh or $run) or $name and ($run or $sh or $socket)))
 }
 
 rule python_web_shell {
@@ -181,5 +188,5 @@ rule python_web_shell {
     $run = /(os\.popen|os\.system|subprocess\.(Popen|call|check_output|getoutput|run)|commands\.getoutput)\s?\(\s?(cmd|command|c|form|request|self\.|str\(|unquote)/
     $name = /(cmd|command|shell|password)/ nocase
   condition:
-    filesize < 60KB and $form and $run and $name
+    text and (filesize < 60KB and $form and $run and $name)
 }

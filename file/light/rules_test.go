@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package light
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// caseFile splits a case into the file's name and its bytes. "\x7fELF" is
+// written out, and EICAR stands for the test string, so that no scanner takes
+// the cases for the real thing.
+func caseFile(in string) (name string, data []byte) {
+	name, text, _ := strings.Cut(in, "\n")
+	text = strings.ReplaceAll(text, `\x7f`, "\x7f")
+	text = strings.ReplaceAll(text, "EICAR", `X5O!P%@AP[4\PZX54(P^)7CC)7}$`+`EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*`)
+	return name, []byte(text)
+}
+
+func scanNames(s *Scanner, name string, data []byte) []string {
+	var names []string
+	for _, m := range s.Scan(data, Vars{Filename: name, Filepath: "/x/" + name, Extension: filepath.Ext(name)}) {
+		names = append(names, m.Rule)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// TestRules: what must fire and what comes near and must not. A new rule
+// needs a case that fires and one that does not.
+func TestRules(t *testing.T) {
+	s := NewScanner(BuiltIn())
+	fired := map[string]bool{}
+	silent := 0
+	textCases(t, "testdata/rules.txt", func(in string) string {
+		name, data := caseFile(in)
+		names := scanNames(s, name, data)
+		for _, n := range names {
+			fired[n] = true
+		}
+		if len(names) == 0 {
+			silent++
+		}
+		return strings.Join(append(names, ""), "\n")
+	})
+	for _, r := range BuiltIn().rules {
+		if !r.private && !fired[r.name] {
+			t.Errorf("rule %s has no case in testdata/rules.txt", r.name)
+		}
+	}
+	if silent < 25 {
+		t.Errorf("only %d near misses", silent)
+	}
+}
+
+// TestRulesAsYara holds the rules we ship to yara, over their own cases and,
+// with RINGWALL_DATA, over a part of the corpus.
+func TestRulesAsYara(t *testing.T) {
+	files := map[string][]byte{}
+	raw, err := os.ReadFile("testdata/rules.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range strings.Split(strings.TrimSpace(string(raw)), "\n\n") {
+		in, _, _ := strings.Cut(c+"\n", "\n----\n")
+		_, data := caseFile(in)
+		files[fmt.Sprintf("case%03d", i)] = data
+	}
+	if os.Getenv("RINGWALL_DATA") != "" {
+		for i, s := range corpus(t, "dev-web", "dev-script") {
+			if i%20 == 0 {
+				files[fmt.Sprintf("corpus%05d", i)] = s.data
+			}
+		}
+	}
+	t.Logf("%d files", len(files))
+	for name, source := range Sources() {
+		t.Run(name, func(t *testing.T) { compare(t, source, files, Vars{Filename: "x"}, false) })
+	}
+}
+
+var technique = regexp.MustCompile(`^T\d{4}(\.\d{3})?$`)
+
+// TestRulesSayWhatTheyMean wants every rule to carry its meta and none to be
+// slow: an expression without an atom runs over every file.
+func TestRulesSayWhatTheyMean(t *testing.T) {
+	r := BuiltIn()
+	for _, x := range r.rules {
+		if x.private {
+			continue
+		}
+		score, err := strconv.ParseFloat(x.meta["score"], 64)
+		if err != nil || score <= 0 || score > 1 || x.meta["description"] == "" || x.meta["family"] == "" || !technique.MatchString(x.meta["technique"]) {
+			t.Errorf("%s/%s: meta wants description, technique, family and a score above 0 up to 1: %v", x.source, x.name, x.meta)
+		}
+	}
+	for _, s := range r.strings {
+		if len(s.slow) > 0 {
+			t.Logf("%s %s has no atom", r.rules[s.rule].name, s.id)
+		}
+	}
+	t.Logf("%d rules, %d strings, %d atoms, automaton of %d states", r.Len(), len(r.strings), len(r.refs), len(r.auto.outs))
+}
