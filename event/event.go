@@ -14,7 +14,7 @@
 package event
 
 import (
-	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ringwall/ringwall/verdict"
@@ -110,15 +110,15 @@ var networkActivity = map[NetworkActivity_Op]uint32{
 func (e *Event) Kind() string {
 	switch p := e.Payload.(type) {
 	case *Event_Process:
-		return processKinds[p.Process.Op]
+		return processKinds.of(int32(p.Process.Op))
 	case *Event_File:
-		return fileKinds[p.File.Op]
+		return fileKinds.of(int32(p.File.Op))
 	case *Event_Kernel:
-		return kernelKinds[p.Kernel.Op]
+		return kernelKinds.of(int32(p.Kernel.Op))
 	case *Event_Network:
-		return networkKinds[p.Network.Op]
+		return networkKinds.of(int32(p.Network.Op))
 	case *Event_Channel:
-		return channelKinds[p.Channel.Op]
+		return channelKinds.of(int32(p.Channel.Op))
 	case *Event_Http:
 		if p.Http.Op == HttpActivity_RESPONSE {
 			return "http.response"
@@ -156,21 +156,23 @@ var (
 	channelKinds = kinds("channel", ChannelActivity_Op_name)
 )
 
-// kinds makes "family.lower-case-op" for each op, in order of number.
-func kinds(family string, names map[int32]string) []string {
-	out := make([]string, len(names))
-	for n, name := range names {
-		out[n] = fmt.Sprintf("%s.%s", family, lower(name))
+// ops are the names of one family's operations, by number.
+type ops []string
+
+// of gives the name; an operation of a newer schema is "family.unknown".
+func (o ops) of(op int32) string {
+	if op < 0 || int(op) >= len(o) {
+		return o[0]
 	}
-	return out
+	return o[op]
 }
 
-func lower(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			b[i] = c + 'a' - 'A'
-		}
+// kinds makes "family.lower-case-op" for each op, in order of number.
+func kinds(family string, names map[int32]string) ops {
+	out := make(ops, len(names))
+	for n, name := range names {
+		out[n] = family + "." + strings.ToLower(name)
 	}
-	return string(b)
+	out[0] = family + ".unknown"
+	return out
 }
