@@ -135,6 +135,9 @@ func (e ofExpr) eval(f *frame) value {
 	for _, s := range e.strs {
 		if (foundExpr{str: s, lo: e.lo, hi: e.hi}).eval(f).true() {
 			yes++
+			if e.q.word == "any" {
+				return boolean(true)
+			}
 		}
 	}
 	for _, r := range e.rules {

@@ -27,6 +27,10 @@ const (
 	hitsPerByte = 4
 	baseHits    = 1 << 20
 
+	// maxWaiting is how many atom hits of expressions are kept until a
+	// condition asks: 3 MB. Ordinary files have 30,000 a megabyte.
+	maxWaiting = 1 << 18
+
 	maxShown   = 8  // strings shown per match
 	maxExcerpt = 64 // bytes of each
 )
@@ -73,9 +77,17 @@ type Scanner struct {
 	askSet  []bool
 	swept   []int32 // strings whose slow patterns have run
 	data    []byte
-	work    Work
-	maxHits int64
+
+	// Atom hits of expressions wait here, in lists per slot, until a condition
+	// asks for their string: most conditions are decided before they do.
+	waiting     []waiter
+	first, last []int32 // per slot, index+1 into waiting
+	waitSlots   []int32 // slots with a list
+	work        Work
+	maxHits     int64
 }
+
+type waiter struct{ next, pattern, at int32 }
 
 const (
 	unknown uint8 = iota
@@ -90,6 +102,8 @@ func NewScanner(r *Rules) *Scanner {
 		slots:  make([][]span, len(r.slots)),
 		state:  make([]uint8, len(r.rules)),
 		askSet: make([]bool, len(r.rules)),
+		first:  make([]int32, len(r.slots)),
+		last:   make([]int32, len(r.slots)),
 	}
 }
 
@@ -110,7 +124,12 @@ func (s *Scanner) Scan(data []byte, vars Vars) []Match {
 				return false
 			}
 			ref := r.refs[atom]
-			s.verify(&r.patterns[ref.pattern], data, end-int(ref.len), int(ref.off))
+			p := &r.patterns[ref.pattern]
+			if p.lit == nil && len(s.waiting) < maxWaiting {
+				s.wait(p.slot, ref.pattern, end-int(ref.len))
+				return true
+			}
+			s.verify(p, data, end-int(ref.len), int(ref.off))
 			return !s.mach.spent()
 		})
 	}
@@ -146,6 +165,10 @@ func (s *Scanner) reset(data []byte) {
 	s.asked = s.asked[:0]
 	clear(s.state)
 	s.swept = s.swept[:0]
+	for _, slot := range s.waitSlots {
+		s.first[slot], s.last[slot] = 0, 0
+	}
+	s.waitSlots, s.waiting = s.waitSlots[:0], s.waiting[:0]
 	s.data = data
 	s.work = Work{Bytes: int64(len(data))}
 	s.mach.steps = 0
@@ -173,6 +196,20 @@ func (s *Scanner) judge(data []byte, vars *Vars) []Match {
 		s.cut("loop rounds")
 	}
 	return out
+}
+
+// wait keeps an atom hit for later. Its rule has to be asked: it might match.
+func (s *Scanner) wait(slot, pattern int32, at int) {
+	s.waiting = append(s.waiting, waiter{pattern: pattern, at: int32(at)})
+	n := int32(len(s.waiting))
+	if s.first[slot] == 0 {
+		s.first[slot] = n
+		s.waitSlots = append(s.waitSlots, slot)
+		s.ask(s.rules.strings[s.rules.slots[slot]].rule)
+	} else {
+		s.waiting[s.last[slot]-1].next = n
+	}
+	s.last[slot] = n
 }
 
 func (s *Scanner) isTrue(f *frame, i int32) bool {

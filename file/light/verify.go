@@ -185,17 +185,28 @@ func (s *Scanner) sweep(p *pattern, data []byte) {
 	}
 }
 
-// matches gives all matches of a string. Its patterns without an atom run
-// only here: most conditions are decided before they ask.
+// matches gives all matches of a string, after verifying the hits that wait
+// for it and sweeping its patterns without an atom.
 func (s *Scanner) matches(i int32) []span {
 	st := &s.rules.strings[i]
+	changed := false
+	for slot := st.slot; slot <= st.slot+int32(len(st.gaps)); slot++ {
+		for at := s.first[slot]; at != 0 && !s.mach.spent(); {
+			w := s.waiting[at-1]
+			s.verify(&s.rules.patterns[w.pattern], s.data, int(w.at), 0)
+			at, changed = w.next, true
+		}
+		s.first[slot] = 0
+	}
 	if len(st.slow) > 0 && !slices.Contains(s.swept, i) {
-		s.swept = append(s.swept, i)
+		s.swept, changed = append(s.swept, i), true
 		for _, p := range st.slow {
 			s.sweep(&s.rules.patterns[p], s.data)
 		}
-		for slot := range int32(len(st.gaps) + 1) {
-			s.settle(st.slot + slot)
+	}
+	if changed {
+		for slot := st.slot; slot <= st.slot+int32(len(st.gaps)); slot++ {
+			s.settle(slot)
 		}
 	}
 	return s.found(st)
