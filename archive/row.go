@@ -128,7 +128,7 @@ func newRow(e *event.Event, blob []byte) *row {
 	r := &row{
 		Host: e.Host, Epoch: int64(e.Epoch), Seq: int64(e.Seq),
 		Time: floorDiv(e.WallNs, 1000), TimeNs: e.WallNs, BootNs: int64(e.BootNs), Arrival: int64(e.Arrival),
-		Kind: kindOf(e), Class: int32(e.ClassUid), Activity: int32(e.ActivityId),
+		Kind: e.Kind(), Class: int32(e.ClassUid), Activity: int32(e.ActivityId),
 		Sensor: strings.ToLower(e.Sensor.String()), Event: blob,
 	}
 	r.actor(e.Actor)
@@ -142,17 +142,6 @@ func floorDiv(a, b int64) int64 {
 		q--
 	}
 	return q
-}
-
-// kindOf is Kind for events of any age: an operation that this build does not know
-// (a newer agent's) is "unknown" and kept, not a crash.
-func kindOf(e *event.Event) (kind string) {
-	defer func() {
-		if recover() != nil {
-			kind = "unknown"
-		}
-	}()
-	return e.Kind()
 }
 
 func ptr(n uint32) *int32 {
