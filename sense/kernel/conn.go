@@ -16,16 +16,24 @@ import (
 	"github.com/ringwall/ringwall/wire/http"
 )
 
-// conn is one socket on which requests arrive. Only what is in flight is kept.
+// conn is one socket on which requests arrive. Its parser follows the framing over all
+// messages, so that a body that looks like a request is not taken for one.
 type conn struct {
 	parser  *http.Parser
 	fcgi    *fastcgi.Parser
-	told    *event.HttpActivity // request told last, for what its body adds
-	bodyHas int                 // bytes of the body that were told of
-	waiting []*event.HttpActivity
-	next    uint32 // ordinal of the next request
-	other   bool   // speaks something that only looks like HTTP
+	told    *event.HttpActivity   // request told last, for what its body adds
+	bodyHas int                   // bytes of the body that were told of
+	waiting []*event.HttpActivity // requests without an answer
+	next    uint32                // ordinal of the next request
+	epoch   uint32                // of losses: a parser from before a loss may stand elsewhere
+	astray  bool                  // the parser has lost its place
+	bad     int                   // records since then
+	keep    bool                  // FastCGI: further requests follow
+	other   bool                  // speaks something that only looks like HTTP
 }
+
+// Records that are no HTTP, on a socket that never spoke it, before it is muted.
+const patience = 4
 
 // Pipelined requests remembered until their answers.
 const maxWaiting = 64
@@ -82,37 +90,54 @@ func (d *decoder) data(h *header, c *cursor) error {
 }
 
 func (d *decoder) httpData(h *header, r *dataRecord, cn *conn) {
-	if r.start && (cn.parser == nil || !cn.midMessage()) {
-		cn.parser, cn.told = &http.Parser{MaxBody: d.cfg.MessageBytes}, nil
-		cn.next = max(cn.next, r.message-1)
+	if epoch := d.lossEpoch.Load(); r.start && (cn.parser == nil || cn.epoch != epoch) {
+		*cn = conn{parser: &http.Parser{MaxBody: d.cfg.MessageBytes}, next: max(cn.next, r.message-1), epoch: epoch}
+		r.skipped = 0
 	}
 	if cn.parser == nil || cn.other {
 		return
 	}
-	for _, e := range cn.parser.FeedTruncated(r.bytes, int(r.total)) {
+	d.httpEvents(h, r, cn, cn.parser.Gap(int(r.skipped)))
+	d.httpEvents(h, r, cn, cn.parser.FeedTruncated(r.bytes, int(r.total)))
+	if cn.astray && cn.next == 0 {
+		if cn.bad++; cn.bad >= patience {
+			d.silence(cn, r.tuple.cookie)
+		}
+	}
+}
+
+// silence ends the telling of a socket that does not speak HTTP/1.
+func (d *decoder) silence(cn *conn, cookie uint64) {
+	*cn = conn{other: true}
+	if d.mute != nil {
+		d.mute(cookie)
+	}
+}
+
+func (d *decoder) httpEvents(h *header, r *dataRecord, cn *conn, events []http.Event) {
+	for _, e := range events {
 		m := e.Message
 		switch e.Kind {
 		case http.Head:
-			if m.Proto == "" && m.Method != "GET" || m.HTTP2() {
-				cn.other = true
+			if m.HTTP2() {
+				d.silence(cn, r.tuple.cookie)
 				return
+			}
+			if cn.astray = m.Proto == "" && m.Method != "GET"; cn.astray {
+				continue
 			}
 			cn.begin(d.httpRequest(m, r, cn.next))
 			d.tellRequest(h, cn, m.Get("Content-Type"), m.Body)
 		case http.End:
 			if cn.told != nil {
 				d.tellBody(h, cn, m.Get("Content-Type"), m.Body, uint64(m.BodyLen))
+				cn.told = nil
 			}
 		case http.Lost:
-			if cn.told == nil {
-				cn.other = true // never was HTTP
-			}
+			cn.astray, cn.told = true, nil
 		}
 	}
 }
-
-// midMessage: a head is still incomplete, so what looks like a start may be its rest.
-func (cn *conn) midMessage() bool { return cn.parser != nil && cn.told == nil && !cn.other }
 
 func (cn *conn) begin(a *event.HttpActivity) {
 	cn.told, cn.bodyHas = a, 0
@@ -180,15 +205,23 @@ func (d *decoder) tellBody(h *header, cn *conn, contentType string, body []byte,
 }
 
 func (d *decoder) fcgiData(h *header, r *dataRecord, cn *conn) {
-	if r.start {
-		cn.fcgi, cn.told, cn.waiting = &fastcgi.Parser{}, nil, nil
-		cn.next = max(cn.next, r.message-1)
+	if epoch := d.lossEpoch.Load(); r.start && (cn.fcgi == nil || cn.epoch != epoch) {
+		*cn = conn{fcgi: &fastcgi.Parser{}, next: max(cn.next, r.message-1), epoch: epoch}
+		r.skipped = 0
 	}
 	if cn.fcgi == nil {
 		return
 	}
-	for _, e := range cn.fcgi.FeedTruncated(r.bytes, int(r.total)) {
-		if e.Kind == fastcgi.ParamsDone {
+	d.fcgiEvents(h, r, cn, cn.fcgi.Gap(int(r.skipped)))
+	d.fcgiEvents(h, r, cn, cn.fcgi.FeedTruncated(r.bytes, int(r.total)))
+}
+
+func (d *decoder) fcgiEvents(h *header, r *dataRecord, cn *conn, events []fastcgi.Event) {
+	for _, e := range events {
+		switch e.Kind {
+		case fastcgi.Begin:
+			cn.waiting, cn.keep = nil, e.Request.KeepConn
+		case fastcgi.ParamsDone:
 			d.fcgiBegin(h, r, cn, e.Request.Params)
 		}
 	}
@@ -243,8 +276,11 @@ func (d *decoder) answer(h *header, r *dataRecord, cn *conn) {
 		return // an interim answer: the request is still in flight
 	}
 	cn.waiting = cn.waiting[1:]
-	if len(cn.waiting) == 0 {
-		cn.parser, cn.fcgi, cn.told = nil, nil, nil
+	switch {
+	case status == 101 && cn.parser != nil:
+		d.silence(cn, r.tuple.cookie)
+	case cn.fcgi != nil && !cn.keep:
+		d.conns.closed(r.tuple.cookie) // unix sockets tell no close
 	}
 	ev := d.event(h.boot, &h.actor)
 	ev.Payload = &event.Event_Http{Http: &event.HttpActivity{Op: event.HttpActivity_RESPONSE, Seen: q.Seen, Request: proto.Clone(q.Request).(*entity.Request),

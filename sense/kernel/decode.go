@@ -28,6 +28,9 @@ type decoder struct {
 	inbound  map[uint64]bool // socket cookie → was accepted; precious ring only
 	unlisted atomic.Uint64   // reads whose path is on no list after all
 	pairs    map[[2]uint64]bool
+
+	lossEpoch atomic.Uint32 // rises when request records were lost
+	mute      func(cookie uint64)
 }
 
 func newDecoder(cfg *Config, opt *Options) *decoder {

@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/ringwall/ringwall/event"
 )
 
 // The committed objects must be what the sources give. Debug paths and compiler versions
@@ -66,6 +69,24 @@ func shape(t *testing.T, path string) string {
 		out.WriteString(name + " " + m.Type.String() + " " + strconv.Itoa(int(m.KeySize)) + " " + strconv.Itoa(int(m.ValueSize)) + " " + strconv.Itoa(int(m.MaxEntries)) + "\n")
 	}
 	return out.String()
+}
+
+// bpf/records.h asserts these sizes when it is compiled: a record of just that size is
+// read to its end, and one byte less is too short.
+func TestLayout(t *testing.T) {
+	for typ, size := range map[uint16]int{
+		recFork: 120, recExec: 408, recExit: 80, recData: 168, recNet: 152, recPair: 208, recDNS: 136, recFile: 120, recSyscall: 128,
+	} {
+		raw := append(rawHeader(typ, 1, 1), make([]byte, size-72)...)
+		d := testDecoder(func(*event.Event) {})
+		if err := d.record(raw); errors.Is(err, errShort) {
+			t.Errorf("type %d of %d bytes: %v", typ, size, err)
+		}
+		// The pair's last field is padding; all others are read to the last byte.
+		if err := d.record(raw[:size-1]); typ != recPair && !errors.Is(err, errShort) {
+			t.Errorf("type %d of %d bytes was read: %v", typ, size-1, err)
+		}
+	}
 }
 
 func TestProbe(t *testing.T) {

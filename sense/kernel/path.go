@@ -45,21 +45,25 @@ func (c *cursor) named(n, base uint16) string {
 	return path.Join(c.path(base), s)
 }
 
-// sensitiveKey gives what the kernel looks up: the last name of a pattern, or "/" and the
-// folder's name where the last is a wildcard. 31 bytes, as struct sensitive's key.
+// sensitiveKey gives what the kernel looks up for a pattern: its last name; "*.ini" of one
+// that ends in "*.ini"; or "/" and the folder's name. 31 bytes, as the map's key.
 func sensitiveKey(pattern string) (key [32]byte, err error) {
 	elems := strings.Split(pattern, "/")
 	last := elems[len(elems)-1]
+	literal := func(s string) bool { return s != "" && !strings.ContainsAny(s, `*?[\`) }
+	dot := strings.LastIndexByte(last, '.')
 	var k string
 	switch {
 	case !strings.HasPrefix(pattern, "/") && !strings.HasPrefix(pattern, "**/"):
 		return key, fmt.Errorf(`kernel sensor: sensitive path %q: begin it with "/" or "**/"`, pattern)
-	case last != "" && !strings.Contains(last, "*"):
+	case literal(last):
 		k = last
-	case len(elems) > 1 && elems[len(elems)-2] != "" && !strings.Contains(elems[len(elems)-2], "*"):
+	case dot > 0 && literal(last[dot:]) && len(last)-dot <= 15:
+		k = "*" + last[dot:]
+	case len(elems) > 1 && literal(elems[len(elems)-2]):
 		k = "/" + elems[len(elems)-2]
 	default:
-		return key, fmt.Errorf("kernel sensor: sensitive path %q: the last name or the folder's must be without *", pattern)
+		return key, fmt.Errorf("kernel sensor: sensitive path %q: the last name, its ending or the folder's name must be without *", pattern)
 	}
 	copy(key[:31], k)
 	return key, nil

@@ -83,6 +83,7 @@ type dataRecord struct {
 	tuple          tuple
 	inode, peer    uint64
 	total, message uint32
+	skipped        uint32 // bytes that went by untold since the record before
 	proto          uint16
 	start          bool
 	bytes          []byte
@@ -249,8 +250,7 @@ func (c *cursor) data() (r dataRecord, err error) {
 	r.proto = c.u16()
 	r.start = c.u16() != 0
 	c.u32()
-	r.message = c.u32()
-	c.u32()
+	r.message, r.skipped = c.u32(), c.u32()
 	r.bytes = c.take(int(n))
 	return r, c.done("data")
 }

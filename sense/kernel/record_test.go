@@ -159,6 +159,9 @@ func TestSensitivePatterns(t *testing.T) {
 	if k, err := sensitiveKey("/etc/ssh/ssh_host_*_key"); err != nil || string(k[:4]) != "/ssh" {
 		t.Errorf("key %q %v", k, err)
 	}
+	if k, err := sensitiveKey("/etc/*.ini"); err != nil || string(k[:6]) != "*.ini\x00" {
+		t.Errorf("key %q %v", k, err)
+	}
 	for _, bad := range []string{"shadow", "/etc/*/*", "/*"} {
 		if _, err := sensitiveKey(bad); err == nil {
 			t.Errorf("%q was accepted", bad)

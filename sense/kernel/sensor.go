@@ -33,8 +33,8 @@ type Redactor interface {
 }
 
 // Options are what the sensor works with. Emit and Redact are required. Emit is called
-// from one goroutine per ring (two), each in the order of the kernel; it must not block
-// for long, or the rings fill and loss is counted.
+// from one goroutine per ring (two), each in the order of the kernel, and from a third for
+// loss windows; it must not block for long, or the rings fill and loss is counted.
 type Options struct {
 	Board  *health.Board
 	Emit   func(*event.Event)
@@ -89,6 +89,9 @@ func New(cfg Config, opt Options) (*Sensor, error) {
 		return nil, err
 	}
 	s.dec = newDecoder(&s.cfg, &s.opt)
+	s.dec.mute = func(cookie uint64) {
+		_ = s.maps["muted"].Put(cookie, uint32(1)) // a socket not muted costs room, no truth
+	}
 	return s, nil
 }
 
@@ -343,6 +346,9 @@ func (s *Sensor) tellLosses() {
 	for i, name := range classes {
 		c := s.counts(s.slot, i)
 		old := s.last[name]
+		if c.Lost > old.Lost && name == "request" {
+			s.dec.lossEpoch.Add(1)
+		}
 		tell(name, "ring full", c.Lost-min(old.Lost, c.Lost))
 		tell(name, "over the share of one process", c.Capped-min(old.Capped, c.Capped))
 		s.last[name] = c

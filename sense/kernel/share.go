@@ -17,7 +17,7 @@ import (
 )
 
 // sharedMaps are pinned for the agents; the rest lives with the programs.
-var sharedMaps = []string{"precious", "bulk", "slots", "dynamic", "scope_cgroups", "scope_netns", "scope_cache", "counters", "sensitive", "listeners"}
+var sharedMaps = []string{"precious", "bulk", "slots", "dynamic", "scope_cgroups", "scope_netns", "scope_cache", "counters", "sensitive", "listeners", "muted"}
 
 // An agent that has not beaten for this long is gone and its slot free.
 const staleAfter = 15 * time.Second

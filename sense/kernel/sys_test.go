@@ -40,14 +40,17 @@ func python(t *testing.T, dir, script string) {
 func TestFiles(t *testing.T) {
 	dir := t.TempDir()
 	secret, near := filepath.Join(dir, "credentials.ini"), filepath.Join(dir, "other.ini")
-	listed := filepath.Join(dir, "keys", "deploy.pem")
+	listed, inFolder := filepath.Join(dir, "keys", "deploy-of-a-very-long-file-name-indeed.pem"), filepath.Join(dir, "by-folder", "any")
 	must(t, os.MkdirAll(filepath.Join(dir, "keys", "deep"), 0o700))
-	for _, f := range []string{secret, near, listed, filepath.Join(dir, "keys", "deep", "x")} {
+	must(t, os.MkdirAll(filepath.Join(dir, "by-folder"), 0o700))
+	for _, f := range []string{secret, near, listed, inFolder, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "keys", "deep", "x")} {
 		must(t, os.WriteFile(f, []byte("x"), 0o600))
 	}
-	_, rec := start(t, func(c *Config) { c.Sensitive = []string{secret, filepath.Join(dir, "keys") + "/*.pem"} })
+	_, rec := start(t, func(c *Config) {
+		c.Sensitive = []string{secret, filepath.Join(dir, "keys") + "/*.pem", dir + "/by-folder/*"}
+	})
 	sh(t, dir, `echo a > new; mv new sub.tmp; mv ./sub.tmp final; ln final hard; ln -s final soft; chmod 755 final; chmod 600 hard; rm hard`)
-	sh(t, dir, `cat credentials.ini other.ini keys/deploy.pem keys/deep/x`)
+	sh(t, dir, `cat credentials.ini other.ini keys/*.pem keys/deep/x cert.pem by-folder/any`)
 	in := func(name string) string { return filepath.Join(dir, name) }
 	file := func(op event.FileActivity_Op, path, newPath string) func(*event.Event) bool {
 		return func(e *event.Event) bool {
@@ -70,10 +73,11 @@ func TestFiles(t *testing.T) {
 	rec.find(t, "chmod +x", file(event.FileActivity_CHMOD_EXEC, in("final"), ""))
 	rec.find(t, "unlink", file(event.FileActivity_UNLINK, in("hard"), ""))
 	rec.find(t, "listed read", file(event.FileActivity_READ, secret, ""))
-	rec.find(t, "listed read by folder", file(event.FileActivity_READ, listed, ""))
+	rec.find(t, "listed read by ending", file(event.FileActivity_READ, listed, ""))
+	rec.find(t, "listed read by folder", file(event.FileActivity_READ, inFolder, ""))
 	rec.none(t, "unlisted read", func(e *event.Event) bool {
 		f := e.GetFile()
-		return f.GetOp() == event.FileActivity_READ && f.File.Path != secret && f.File.Path != listed
+		return f.GetOp() == event.FileActivity_READ && f.File.Path != secret && f.File.Path != listed && f.File.Path != inFolder
 	})
 	rec.none(t, "chmod without x", file(event.FileActivity_CHMOD_EXEC, in("hard"), ""))
 }

@@ -113,11 +113,12 @@ http {
 
 // The whole chain of range.md §2: request at nginx, worker, command, response, by keys alone.
 func TestNginxFPM(t *testing.T) {
-	for _, tcp := range []bool{false, true} {
-		t.Run(map[bool]string{false: "unix", true: "tcp"}[tcp], func(t *testing.T) {
+	for _, mode := range []string{"unix", "tcp", "unix, legacy hooks"} {
+		t.Run(mode, func(t *testing.T) {
+			tcp := mode == "tcp"
 			base, root := web(t, tcp)
 			must(t, os.WriteFile(filepath.Join(root, "run.php"), []byte(`<?php http_response_code(203); usleep(rand(0,20000)); system("/bin/echo ".escapeshellarg($_GET["c"]));`), 0o644))
-			_, rec := start(t, nil)
+			_, rec := start(t, func(c *Config) { c.Legacy = strings.Contains(mode, "legacy") })
 			const n = 24
 			var wg sync.WaitGroup
 			for i := range n {

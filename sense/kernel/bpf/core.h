@@ -30,6 +30,9 @@ struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 4096); __type(key, stru
 struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 8192); __type(key, u64); __type(value, struct cap_state); } caps SEC(".maps");
 struct { __uint(type, MAP_HASH); __uint(max_entries, 4096); __type(key, char[32]); __type(value, u32); } sensitive SEC(".maps");
 
+// Sockets that user space found to speak something else.
+struct { __uint(type, MAP_LRU_HASH); __uint(max_entries, 8192); __type(key, u64); __type(value, u32); } muted SEC(".maps");
+
 #define NO_SLOT SLOTS
 
 INLINE void count(u32 slot, u32 class, u32 what)

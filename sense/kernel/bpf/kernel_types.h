@@ -8,7 +8,7 @@ struct dentry;
 struct sock;
 
 // include/linux/dcache.h, fs.h, mount.h, fs/mount.h
-struct qstr { unsigned char *name; };
+struct qstr { u32 len; unsigned char *name; };
 struct super_block { u32 s_dev; unsigned long s_magic; };
 struct kid { u32 val; };
 struct inode {

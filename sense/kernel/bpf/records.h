@@ -48,7 +48,7 @@ struct data_rec {
 	u64 ino, peer_ino;
 	u32 total, cap;           // bytes moved by this call; bytes that follow
 	u16 proto, start, nr, pad; // start: a message begins here
-	u32 message, pad2;        // how many messages began on this socket
+	u32 message, skipped;     // how many messages began on this socket; bytes not told since the last record
 };
 enum net_op { NET_BIND = 1, NET_LISTEN = 2, NET_ACCEPT = 3, NET_CONNECT = 4, NET_CLOSE = 5, NET_RESET = 6, NET_SEND = 9 };
 struct net_rec { struct hdr h; struct tuple t; u64 received, sent; s32 result; u16 inbound, failed; };
@@ -68,8 +68,8 @@ struct sock_state {
 	struct actor owner;
 	struct tuple t;
 	u32 flags, slot, budget, message;
-	u16 proto, pad;
-	u32 pad2;
+	u16 proto, unanswered; // messages begun since the last answer
+	u32 skipped;
 	u64 ino; // legacy only: tells a reused sock address
 };
 struct listen_key { u32 netns, port; };
@@ -78,3 +78,10 @@ struct slot_rec { u32 pidns, self, active, version; u64 beat_ns; };
 struct counters { u64 seen, filtered, lost, capped; };
 struct cap_state { u64 window; u32 count, pad; };
 struct dynamic { u32 gen, default_slot; }; // default_slot+1: who gets what no scope claims
+
+// The cursor of record.go stands on these; TestLayout holds it to the same numbers.
+_Static_assert(sizeof(struct hdr) == 72 && sizeof(struct tuple) == 56 && sizeof(struct fd_rec) == 72, "parts");
+_Static_assert(sizeof(struct fork_rec) == 120 && sizeof(struct exec_rec) == 408 && sizeof(struct exit_rec) == 80, "processes");
+_Static_assert(sizeof(struct data_rec) == 168 && sizeof(struct net_rec) == 152 && sizeof(struct pair_rec) == 208, "sockets");
+_Static_assert(sizeof(struct dns_rec) == 136 && sizeof(struct file_rec) == 120 && sizeof(struct syscall_rec) == 128, "calls");
+_Static_assert(sizeof(struct slot_rec) == 24 && sizeof(struct counters) == 32, "maps");

@@ -71,21 +71,25 @@ INLINE u64 user_buffer(struct pt_regs *r, u64 *len)
 	return iov[0];
 }
 
-// http_start: upper-case letters, then a space (a method), or a read so short that it
-// may be the first part of one. "HTTP/1." is an answer. Other line protocols that begin
-// alike (SMTP, FTP) are told apart in user space.
+// http_start: perhaps empty lines (servers skip them), letters, then a space: a method; or
+// a read so short that it may be the first part of one. Other line protocols begin alike
+// (SMTP, memcached); user space tells them apart and mutes them.
 INLINE bool http_start(const u8 *b, u32 n)
 {
-	u32 i;
+	u32 i, letters = 0;
 	for (i = 0; i < 16; i++) {
 		if (i >= n)
 			return i > 0;
 		u8 c = b[i];
-		if ((c >= 'A' && c <= 'Z') || c == '-' || c == '_')
+		if ((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' || c == '_') {
+			letters++;
 			continue;
-		return c == ' ' && i >= 3;
+		}
+		if ((c == '\r' || c == '\n') && letters == 0)
+			continue;
+		return c == ' ' && letters >= 3;
 	}
-	return false;
+	return letters < 16; // all blank lines: the start may follow
 }
 
 INLINE bool http_answer(const u8 *b) { return b[0] == 'H' && b[1] == 'T' && b[2] == 'T' && b[3] == 'P' && b[4] == '/'; }
@@ -216,7 +220,9 @@ LOCAL int emit_data(u64 sock, u64 cookie, u32 slot, u64 buf, u64 len_cap)
 	r->start = start;
 	r->nr = r->pad = 0;
 	r->message = st->message;
-	r->pad2 = 0;
+	r->skipped = op == DATA_REQUEST ? st->skipped : 0;
+	if (op == DATA_REQUEST)
+		st->skipped = 0;
 	u32 off = copy_user(s, sizeof(*r), buf, want, PIECE - 1);
 	r->cap = off - sizeof(*r);
 	r->h.len = off;
@@ -231,13 +237,47 @@ INLINE u64 pack(u64 total_len, u32 want, u32 op, u32 start)
 	return total_len << 32 | (u64)(start & 0xff) << 24 | (u64)(op & 0xff) << 16 | (want & 0xffff);
 }
 
-// received: bytes have come in on a stream socket.
+INLINE void skip(struct sock_state *st, u64 n)
+{
+	u64 sum = st->skipped + n;
+	st->skipped = sum > 0x7fffffff ? 0x7fffffff : sum;
+}
+
+#define MAX_UNANSWERED 8 // messages taken up between two answers: a body full of starts must not fill the ring
+
+// starts says whether a message begins with these bytes, and settles the protocol.
+INLINE bool starts(struct sock_state *st, const u8 *b, u32 n)
+{
+	if (fcgi_start(b, n) && st->proto != PROTO_HTTP) {
+		st->proto = PROTO_FCGI;
+	} else if (st->proto == PROTO_FCGI || !http_start(b, n)) {
+		if (st->proto == PROTO_UNKNOWN && tls_start(b, n))
+			st->proto = PROTO_TLS;
+		return false;
+	} else if (st->proto == PROTO_UNKNOWN && http_answer(b)) {
+		st->proto = PROTO_CLIENT;
+		return false;
+	} else if (st->budget && n < 16) {
+		return false; // more likely the rest of a split head
+	} else {
+		st->proto = PROTO_HTTP;
+	}
+	return st->unanswered < MAX_UNANSWERED;
+}
+
+// received: bytes have come in on a stream socket. What a body holds may look like a
+// start: that costs only room in the ring, for user space follows the framing and is
+// told how many bytes it was not shown.
 INLINE void received(struct sock *sk, struct sock_state *st, u64 cookie, u32 slot, u64 buf, u64 len, u64 ret)
 {
 	u8 b[16] = {};
 	u32 n = len < 16 ? len : 16;
-	if (st->proto == PROTO_CLIENT || st->proto == PROTO_TLS || !buf)
+	if (st->proto == PROTO_CLIENT || st->proto == PROTO_TLS)
 		return;
+	if (!buf) {
+		skip(st, ret);
+		return;
+	}
 	if (n == 16)
 		bpf_probe_read_user(b, 16, (void *)buf);
 	else if (n >= 8)
@@ -246,31 +286,22 @@ INLINE void received(struct sock *sk, struct sock_state *st, u64 cookie, u32 slo
 		bpf_probe_read_user(b, n & 7, (void *)buf);
 	if (n > 8 && n < 16)
 		n = 8;
-	u32 start = 0;
-	if (fcgi_start(b, n)) {
-		start = 1;
-		st->proto = PROTO_FCGI;
-	} else if (st->proto != PROTO_FCGI && (st->budget == 0 || st->proto == PROTO_HTTP) && http_start(b, n) && !http_answer(b)) {
-		// A continued head may look like a start; only an idle socket begins anew,
-		// unless the bytes are long enough to be sure.
-		if (st->budget == 0 || n == 16) {
-			start = 1;
-			st->proto = PROTO_HTTP;
-		}
-	} else if (st->proto == PROTO_UNKNOWN && http_answer(b)) {
-		st->proto = PROTO_CLIENT;
-		return;
-	} else if (st->proto == PROTO_UNKNOWN && tls_start(b, n)) {
-		st->proto = PROTO_TLS;
-		return;
-	}
+	bool first = st->proto == PROTO_UNKNOWN;
+	u32 start = starts(st, b, n);
 	if (start) {
+		if (bpf_map_lookup_elem(&muted, &cookie))
+			return;
+		if (first)
+			st->skipped = 0;
 		st->budget = message_max;
 		st->message++;
+		st->unanswered++;
 		st->flags |= SOCK_WAITING;
 	}
-	if (st->budget == 0)
+	if (st->budget == 0) {
+		skip(st, ret);
 		return;
+	}
 	u32 want = st->proto == PROTO_FCGI ? fcgi_max : read_max;
 	if (want > st->budget)
 		want = st->budget;
@@ -303,6 +334,7 @@ INLINE void sent(struct sock *sk, struct sock_state *st, u64 cookie, u32 slot, u
 	if (!(start && b[9] == '1')) {
 		st->flags &= ~SOCK_WAITING;
 		st->budget = 0;
+		st->unanswered = 0;
 	}
 	emit_data((u64)sk, cookie, slot, buf, pack(ret, len < ANSWER_MAX ? len : ANSWER_MAX, DATA_ANSWER, start));
 }

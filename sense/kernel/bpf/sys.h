@@ -12,16 +12,33 @@
 #define PROT_WX 6
 enum { FILE_OPEN_WRITE = 1, FILE_RENAME = 3, FILE_LINK = 4, FILE_UNLINK = 5, FILE_CHMOD_EXEC = 6, FILE_READ = 7, FILE_MEMFD = 8 };
 
+// is_sensitive looks up the name, the folder's name ("/" before it: everything in it is
+// listed) and the ending ("*" before it). User space then matches the whole path.
 INLINE bool is_sensitive(struct file *f)
 {
 	struct dentry *d = RD(f, f_path.dentry), *parent = RD(d, d_parent);
-	char name[32] = {};
-	bpf_probe_read_kernel_str(name, sizeof(name), RD(d, d_name.name));
+	unsigned char *s = RD(d, d_name.name);
+	char name[32] = {}, tail[16] = {};
+	bpf_probe_read_kernel_str(name, sizeof(name), s);
 	if (bpf_map_lookup_elem(&sensitive, name))
 		return true;
 	__builtin_memset(name, 0, sizeof(name));
-	name[0] = '/'; // a folder's name: everything in it is listed
+	name[0] = '/';
 	bpf_probe_read_kernel_str(name + 1, sizeof(name) - 1, RD(parent, d_name.name));
+	if (bpf_map_lookup_elem(&sensitive, name))
+		return true;
+	u32 len = RD(d, d_name.len), dot = 16;
+	if (len > 15)
+		s += len - 15;
+	bpf_probe_read_kernel_str(tail, sizeof(tail), s);
+	for (int i = 0; i < 15; i++)
+		if (tail[i] == '.')
+			dot = i;
+	if (dot > 14)
+		return false;
+	__builtin_memset(name, 0, sizeof(name));
+	name[0] = '*';
+	bpf_probe_read_kernel_str(name + 1, 16, s + dot);
 	return bpf_map_lookup_elem(&sensitive, name) != NULL;
 }
 
