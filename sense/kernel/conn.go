@@ -159,7 +159,7 @@ func (d *decoder) httpRequest(m *http.Message, r *dataRecord, ordinal uint32) *e
 		if i == maxHeaders {
 			break
 		}
-		a.Headers = append(a.Headers, &event.Header{Name: clean(hd.Name), Value: clean(red.Header(hd.Name, hd.Value))})
+		a.Headers = append(a.Headers, &event.Header{Name: clean(hd.Name), Value: clean(d.header(hd.Name, hd.Value))})
 	}
 	a.BodyLen = uint64(max(m.Stated, 0))
 	a.UserAgent, a.ContentType = clean(red.Text(m.Get("User-Agent"))), clean(m.Get("Content-Type"))

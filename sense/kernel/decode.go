@@ -3,6 +3,7 @@
 package kernel
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path"
@@ -28,6 +29,7 @@ type decoder struct {
 	inbound  map[uint64]bool // socket cookie → was accepted; precious ring only
 	unlisted atomic.Uint64   // reads whose path is on no list after all
 	pairs    map[[2]uint64]bool
+	plain    map[string]string // headers as redacted, at most 1 MB
 
 	lossEpoch atomic.Uint32 // rises when request records were lost
 	mute      func(cookie uint64)
@@ -36,7 +38,7 @@ type decoder struct {
 func newDecoder(cfg *Config, opt *Options) *decoder {
 	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // without /proc the boot stays unnamed
 	d := &decoder{cfg: cfg, opt: opt, bootID: strings.TrimSpace(string(id)), procs: newProcesses(cfg.MaxProcesses),
-		inbound: map[uint64]bool{}, pairs: map[[2]uint64]bool{}}
+		inbound: map[uint64]bool{}, pairs: map[[2]uint64]bool{}, plain: map[string]string{}}
 	d.conns = newConns(d, cfg.MaxConnections)
 	return d
 }
@@ -164,7 +166,7 @@ func (d *decoder) exec(h *header, c *cursor) error {
 	argv := splitNul(r.argv)
 	p := &event.ProcessActivity{
 		Op: event.ProcessActivity_EXEC, Argv: d.opt.Redact.Argv(argv), ArgvCut: int(r.argTotal) > len(r.argv),
-		Cwd: clean(r.cwd), Gid: r.gid, Euid: r.euid, Tty: r.tty, Ns: nsOf(r.ns), Env: d.listedEnv(splitNul(r.env)),
+		Cwd: clean(r.cwd), Gid: r.gid, Euid: r.euid, Tty: r.tty, Ns: nsOf(r.ns), Env: d.listedEnv(r.env),
 		Image: &entity.File{Path: clean(r.exe), Fs: device(r.dev), Inode: r.inode, Size: r.size, Mode: r.mode, Nlink: r.nlink, Uid: r.owner},
 	}
 	if r.ppid != 0 {
@@ -202,11 +204,17 @@ func splitNul(b []byte) []string {
 	return parts
 }
 
-func (d *decoder) listedEnv(env []string) []string {
-	kept := slices.DeleteFunc(env, func(e string) bool {
-		name, _, _ := strings.Cut(e, "=")
-		return !slices.Contains(d.cfg.Env, name)
-	})
+// listedEnv keeps the variables that the configuration names. The rest never becomes text.
+func (d *decoder) listedEnv(env []byte) []string {
+	var kept []string
+	for len(env) > 0 {
+		var e []byte
+		e, env, _ = bytes.Cut(env, []byte{0})
+		name, _, _ := bytes.Cut(e, []byte{'='})
+		if slices.Contains(d.cfg.Env, string(name)) {
+			kept = append(kept, clean(string(e)))
+		}
+	}
 	return d.opt.Redact.Env(kept)
 }
 

@@ -22,6 +22,31 @@ const (
 
 func cut(s string, n int) string { return s[:min(len(s), n)] }
 
+// plainHeaders say the same thing in thousands of requests and hold no credentials, so
+// what the redactor made of them is remembered.
+var plainHeaders = map[string]bool{
+	"Host": true, "User-Agent": true, "Accept": true, "Accept-Encoding": true, "Accept-Language": true, "Connection": true,
+	"Content-Type": true, "Cache-Control": true, "Upgrade-Insecure-Requests": true, "Sec-Fetch-Dest": true, "Sec-Fetch-Mode": true,
+	"Sec-Fetch-Site": true, "Sec-Fetch-User": true, "Sec-Ch-Ua": true,
+}
+
+// header redacts one header. For the precious ring's goroutine.
+func (d *decoder) header(name, value string) string {
+	if !plainHeaders[name] || len(value) > 256 {
+		return d.opt.Redact.Header(name, value)
+	}
+	key := name + "\x00" + value
+	if v, known := d.plain[key]; known {
+		return v
+	}
+	if len(d.plain) >= 2048 {
+		clear(d.plain)
+	}
+	v := d.opt.Redact.Header(name, value)
+	d.plain[key] = v
+	return v
+}
+
 // add appends one parameter, redacted.
 func (d *decoder) add(params []*event.Param, name, value, in string) []*event.Param {
 	if len(params) >= maxParams {

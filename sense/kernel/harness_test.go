@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,9 +19,13 @@ import (
 type recorder struct {
 	mu     sync.Mutex
 	events []*event.Event
+	drop   atomic.Bool
 }
 
 func (r *recorder) emit(e *event.Event) {
+	if r.drop.Load() {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.events = append(r.events, e)
