@@ -127,3 +127,11 @@ type Record struct {
 	Result  string    `json:"result,omitempty"`  // what was touched, or why it was refused
 	Updated time.Time `json:"updated"`
 }
+
+// Command is what a signed order carries to an enforcer: exactly one of its fields.
+type Command struct {
+	Order *Order `json:"order,omitempty"`
+	Undo  string `json:"undo,omitempty"` // id of the action to take back
+	Off   bool   `json:"off,omitempty"`  // take everything back
+	Who   string `json:"who,omitempty"`  // who asked, for the record
+}

@@ -51,6 +51,10 @@ type Agent struct {
 	spool  *spool.Spool
 	redact *event.Redactor
 
+	files   *fileLayer // nil where the layer is off
+	enforce Enforcer   // nil where nothing can be enforced
+	nonces  *identity.Nonces
+
 	ready func()
 	seen  atomic.Uint64
 }
@@ -74,10 +78,18 @@ func New(cfg Config, opt Options) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("boot id: %w", err)
 	}
-	return &Agent{
+	nonces, err := identity.OpenNonces(filepath.Join(opt.Data, "nonces"))
+	if err != nil {
+		return nil, err
+	}
+	a := &Agent{
 		cfg: cfg, opt: opt, boot: strings.TrimSpace(string(boot)),
-		clock: event.NewClock(), spool: sp, redact: event.NewRedactor(opt.Secret),
-	}, nil
+		clock: event.NewClock(), spool: sp, redact: event.NewRedactor(opt.Secret), nonces: nonces,
+	}
+	if a.files, err = newFileLayer(a); err != nil {
+		opt.Board.Set("file", health.Off, err.Error())
+	}
+	return a, nil
 }
 
 // OnReady sets what is called once, when every sensor that can run does.
@@ -93,6 +105,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	defer link.Close()
+	defer a.nonces.Close()
 	a.opt.Board.Watch(a.tellState)
 	var spooling, sensing sync.WaitGroup
 	spoolCtx, stopSpool := context.WithCancel(context.WithoutCancel(ctx))
@@ -108,6 +121,14 @@ func (a *Agent) Run(ctx context.Context) error {
 	sensing.Go(func() {
 		if err := publisher.Run(ctx); err != nil && ctx.Err() == nil {
 			a.opt.Log.Error("publisher stopped", "error", err)
+		}
+	})
+	if a.files != nil {
+		sensing.Go(func() { a.files.run(ctx) })
+	}
+	sensing.Go(func() {
+		if err := link.Orders(ctx, func(signed []byte) { a.ordered(ctx, signed) }); err != nil && ctx.Err() == nil {
+			a.opt.Log.Error("orders stopped", "error", err)
 		}
 	})
 	for name, s := range a.sensors() {
@@ -181,6 +202,9 @@ func (a *Agent) Emit(ev *event.Event) {
 		return
 	}
 	ev.Epoch, ev.Seq = at.Epoch, at.Seq
+	if a.files != nil {
+		a.files.see(ev)
+	}
 }
 
 // ClassOf tells how dear an event is: what carries the chain from a request to its

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/ringwall/ringwall/file"
 	"github.com/ringwall/ringwall/sense/files"
 )
 
@@ -17,6 +18,7 @@ type Config struct {
 	Scope   Scope             `yaml:"scope"`
 	Kernel  Kernel            `yaml:"kernel"`
 	Files   files.Config      `yaml:"files"`
+	File    file.Config       `yaml:"file"` // the file funnel
 }
 
 // Switch is on or off in the configuration file.
@@ -53,7 +55,7 @@ type Kernel struct {
 func DefaultConfig() Config {
 	return Config{
 		Sensors: map[string]Switch{"kernel": true, "files": true},
-		Kernel:  Kernel{Syscalls: true}, Files: files.DefaultConfig(),
+		Kernel:  Kernel{Syscalls: true}, Files: files.DefaultConfig(), File: file.DefaultConfig(),
 	}
 }
 
@@ -70,6 +72,6 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("agent: %q is not an absolute path", p))
 		}
 	}
-	errs = append(errs, c.Files.Validate())
+	errs = append(errs, c.Files.Validate(), c.File.Validate())
 	return errors.Join(errs...)
 }

@@ -249,6 +249,13 @@ func (j *Judge) Place(ev *event.Event, f *verdict.Finding) []Judged {
 	return []Judged{{f, subject, path, t}}
 }
 
+// Retrace follows a finding's chain again, now that more of it is known; it tells
+// whether an entry was found.
+func (j *Judge) Retrace(old *Judged) bool {
+	old.Path = trace.Back(j.g, old.Subject, old.T+settle)
+	return old.Path.Entry != 0
+}
+
 // settle lets a verdict on a file, made at its close, see the writer whose open was
 // told a moment later.
 const settle = int64(5e6)

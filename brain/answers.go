@@ -7,13 +7,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/ringwall/ringwall/action"
 	"github.com/ringwall/ringwall/archive"
+	"github.com/ringwall/ringwall/feed"
 	"github.com/ringwall/ringwall/graph"
 	"github.com/ringwall/ringwall/identity"
+	"github.com/ringwall/ringwall/intel/reputation"
+	"github.com/ringwall/ringwall/intel/risk"
+	"github.com/ringwall/ringwall/ledger"
 	"github.com/ringwall/ringwall/verdict"
 )
 
@@ -64,31 +69,28 @@ func (b *Brain) Follow(ctx context.Context, tenant string) <-chan Update {
 	return b.news.follow(ctx, tenant)
 }
 
-// Incidents lists the live ones, oldest first.
-func (b *Brain) Incidents(_ context.Context, tenant string) ([]*verdict.Incident, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var out []*verdict.Incident
-	for _, inc := range b.incidents {
-		if inc.Tenant == tenant {
-			out = append(out, inc)
-		}
-	}
+// Incidents lists the intrusions, oldest first.
+func (b *Brain) Incidents(ctx context.Context, tenant string) (out []*verdict.Incident, err error) {
+	err = b.ledger.View(ctx, func(tx *ledger.Tx) error {
+		out, err = tx.Incidents(tenant, ledger.IncidentQuery{})
+		return err
+	})
 	slices.SortFunc(out, func(a, c *verdict.Incident) int {
 		return cmp.Or(cmp.Compare(a.OpenedNs, c.OpenedNs), cmp.Compare(a.Id, c.Id))
 	})
-	return out, nil
+	return out, err
 }
 
 // Incident finds one by its id or by that of an incident merged into it.
-func (b *Brain) Incident(ctx context.Context, tenant, id string) (*verdict.Incident, error) {
-	list, err := b.Incidents(ctx, tenant)
-	for _, inc := range list {
-		if inc.Id == id || slices.Contains(inc.Aliases, id) {
-			return inc, nil
-		}
+func (b *Brain) Incident(ctx context.Context, tenant, id string) (inc *verdict.Incident, err error) {
+	err = b.ledger.View(ctx, func(tx *ledger.Tx) error {
+		inc, err = tx.Incident(tenant, id)
+		return err
+	})
+	if errors.Is(err, ledger.ErrNotFound) {
+		return nil, fmt.Errorf("incident %q: %w; `ringwall incidents` lists them", id, ErrNotFound)
 	}
-	return nil, errors.Join(err, fmt.Errorf("incident %q: %w; `ringwall incidents` lists them", id, ErrNotFound))
+	return inc, err
 }
 
 // Trace tells the story of a finding or incident.
@@ -126,29 +128,82 @@ func (b *Brain) Trace(ctx context.Context, tenant, id string) (*Story, error) {
 }
 
 // Actions lists what was ordered, oldest first.
-func (b *Brain) Actions(_ context.Context, tenant string) ([]action.Record, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	out := []action.Record{}
-	for _, a := range b.actions {
-		if a.Tenant == tenant {
-			out = append(out, *a)
-		}
-	}
+func (b *Brain) Actions(ctx context.Context, tenant string) (out []action.Record, err error) {
+	err = b.ledger.View(ctx, func(tx *ledger.Tx) error {
+		out, err = tx.Actions(tenant, ledger.ActionQuery{})
+		return err
+	})
 	slices.SortFunc(out, func(a, c action.Record) int {
 		return cmp.Or(a.Ordered.Compare(c.Ordered), cmp.Compare(a.ID, c.ID))
 	})
-	return out, nil
+	return out, err
 }
 
-// Undo and Off need the enforcer.
-func (b *Brain) Undo(context.Context, string, string, string) error { return errNotHere }
+// commandLife is how long a person's command stays good for a host that is away.
+const commandLife = 10 * time.Minute
 
-// Off ends every action; with no enforcer there is none to end.
-func (b *Brain) Off(context.Context, string, string) error { return nil }
+// Undo asks the host to take an action back.
+func (b *Brain) Undo(ctx context.Context, tenant, id, who string) error {
+	var rec *action.Record
+	err := b.ledger.Update(ctx, func(tx *ledger.Tx) (err error) {
+		if rec, err = tx.Action(tenant, id); err != nil {
+			return err
+		}
+		_, err = tx.Audit(tenant, ledger.Entry{At: time.Now(), Actor: who, Verb: "undo", Object: id})
+		return err
+	})
+	if errors.Is(err, ledger.ErrNotFound) {
+		return fmt.Errorf("action %q: %w; `ringwall actions` lists them", id, ErrNotFound)
+	}
+	if err != nil {
+		return err
+	}
+	if !rec.State.Live() {
+		return fmt.Errorf("%w: action %s is %s, there is nothing to undo", ErrInput, id, rec.State)
+	}
+	b.send(ctx, tenant, rec.Host, action.Command{Undo: id, Who: who}, commandLife)
+	return nil
+}
 
-// Intel asks the intelligence library.
-func (b *Brain) Intel(context.Context, string, string) (any, error) { return nil, errNotHere }
+// Off asks every host of the tenant to take everything back.
+func (b *Brain) Off(ctx context.Context, tenant, who string) error {
+	hosts, err := b.auth.Enrolments(identity.Tenant(tenant))
+	if err != nil {
+		return err
+	}
+	for _, h := range hosts {
+		b.send(ctx, tenant, string(h.Host), action.Command{Off: true, Who: who}, commandLife)
+	}
+	return b.ledger.Update(ctx, func(tx *ledger.Tx) error {
+		_, err := tx.Audit(tenant, ledger.Entry{At: time.Now(), Actor: who, Verb: "off", Object: "all hosts"})
+		return err
+	})
+}
+
+// IntelAnswer is what is known of a value.
+type IntelAnswer struct {
+	Kind  string            `json:"kind"`
+	Value string            `json:"value"`
+	Lists reputation.Answer `json:"lists"`
+	Own   *risk.Sighting    `json:"own,omitempty"`
+}
+
+// Intel asks the lists and our own incidents.
+func (b *Brain) Intel(_ context.Context, tenant, value string) (any, error) {
+	kind, canonical, _, err := feed.Guess(value)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %q: %w", ErrInput, value, err)
+	}
+	now := time.Now()
+	out := IntelAnswer{Kind: string(kind), Value: canonical}
+	out.Lists, _ = b.lists.Lookup(string(kind), canonical, now)
+	if a, err := netip.ParseAddr(canonical); err == nil {
+		if s, ok := b.workers[tenant].own.Lookup(tenant, a, now); ok {
+			out.Own = &s
+		}
+	}
+	return out, nil
+}
 
 // Hunt asks the archive in SQL.
 func (b *Brain) Hunt(ctx context.Context, tenant, sql string, limit HuntLimit, row func([]any) error) (HuntEnd, error) {

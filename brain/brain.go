@@ -20,11 +20,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
-	"github.com/ringwall/ringwall/action"
 	"github.com/ringwall/ringwall/archive"
 	"github.com/ringwall/ringwall/behaviour"
 	"github.com/ringwall/ringwall/behaviour/sigma"
@@ -33,6 +31,10 @@ import (
 	"github.com/ringwall/ringwall/event"
 	"github.com/ringwall/ringwall/health"
 	"github.com/ringwall/ringwall/identity"
+	"github.com/ringwall/ringwall/intel"
+	"github.com/ringwall/ringwall/intel/reputation"
+	"github.com/ringwall/ringwall/intel/risk"
+	"github.com/ringwall/ringwall/ledger"
 	"github.com/ringwall/ringwall/verdict"
 )
 
@@ -59,13 +61,14 @@ type Brain struct {
 	workers map[string]*worker
 	news    news
 	marks   marks
+	ledger  *ledger.Ledger
+	scribe  scribe
+	lists   *reputation.Library
 
-	mu        sync.Mutex
-	incidents map[string]*verdict.Incident // by tenant/id
-	findings  map[string][]*verdict.Finding
-	actions   map[string]*action.Record
-	epoch     uint64
-	seq       uint64
+	mu       sync.Mutex // guards what follows
+	findings map[string][]*verdict.Finding
+	epoch    uint64
+	seq      uint64
 }
 
 // Open starts bus and archive and compiles the rules; nothing is judged before Run.
@@ -79,7 +82,7 @@ func Open(ctx context.Context, cfg Config, opt Options) (*Brain, error) {
 	}
 	b := &Brain{
 		cfg: cfg, opt: opt, auth: auth, start: time.Now(), workers: map[string]*worker{},
-		incidents: map[string]*verdict.Incident{}, findings: map[string][]*verdict.Finding{}, actions: map[string]*action.Record{},
+		findings: map[string][]*verdict.Finding{}, scribe: newScribe(),
 		epoch: uint64(time.Now().UnixNano()) &^ 1,
 	}
 	for _, t := range cfg.Tenants {
@@ -107,8 +110,16 @@ func Open(ctx context.Context, cfg Config, opt Options) (*Brain, error) {
 	if err != nil {
 		return nil, err
 	}
+	if b.ledger, err = ledger.Open(ctx, ledger.Config{Path: filepath.Join(opt.Data, "ledger.db")}); err != nil {
+		return nil, err
+	}
+	if b.lists, err = reputation.New(cfg.Intel, opt.Log); err != nil {
+		return nil, err
+	}
+	out := outlets{finding: b.tellFinding, incident: b.tellIncident, order: b.tellOrder, action: b.tellAction}
+	own := risk.NewMemory()
 	for _, t := range cfg.Tenants {
-		b.workers[t] = newWorker(t, rules, cfg, ex, outlets{finding: b.tellFinding, incident: b.tellIncident, order: b.tellOrder, action: func(*event.Event) {}}, opt.Log)
+		b.workers[t] = newWorker(t, rules, cfg, ex, intel.NewStage(b.lists, own), own, out, opt.Log)
 	}
 	return b, nil
 }
@@ -169,6 +180,18 @@ func (b *Brain) Run(ctx context.Context) error {
 	defer store.Wait()
 	defer stopStore()
 	defer b.hub.Close()
+	defer func() {
+		if err := b.ledger.Close(); err != nil {
+			b.opt.Log.Warn("close the ledger", "error", err)
+		}
+	}()
+	judge.Go(func() { b.scribe.run(ctx) })
+	judge.Go(func() {
+		if err := b.lists.Run(ctx); err != nil && ctx.Err() == nil {
+			b.opt.Board.Set("intel.reputation", health.Degraded, err.Error())
+		}
+	})
+	b.opt.Board.Set("ledger", health.On, "")
 	for t, w := range b.workers {
 		if err := b.warm(ctx, t, w); err != nil {
 			b.opt.Log.Warn("the recent past could not be judged again", "tenant", t, "error", err)
@@ -176,6 +199,13 @@ func (b *Brain) Run(ctx context.Context) error {
 		judge.Go(func() { w.run(ctx) })
 	}
 	seen := bus.NewSeen()
+	for t := range b.workers {
+		for _, h := range b.store.Hosts(t) {
+			for epoch, seq := range b.store.Watermarks(t, h) {
+				seen.Stored(identity.Tenant(t), identity.Host(h), identity.Position{Epoch: epoch, Seq: seq})
+			}
+		}
+	}
 	consumer, err := b.hub.NewConsumer(bus.ConsumerConfig{Seen: seen, Refused: func(t identity.Tenant, h identity.Host, why error) {
 		b.opt.Log.Warn("message refused", "tenant", t, "host", h, "error", why)
 	}})
@@ -200,7 +230,7 @@ func (b *Brain) Run(ctx context.Context) error {
 // and incidents are what they were.
 func (b *Brain) warm(ctx context.Context, tenant string, w *worker) error {
 	var past []*event.Event
-	for ev, err := range b.store.Scan(ctx, tenant, archive.Range{From: time.Now().Add(-b.cfg.Warm)}) {
+	for ev, err := range b.store.Scan(ctx, tenant, archive.Range{From: time.Now().Add(-b.cfg.Warm), Order: archive.ByArrival}) {
 		if err != nil {
 			return err
 		}
@@ -211,15 +241,6 @@ func (b *Brain) warm(ctx context.Context, tenant string, w *worker) error {
 			past = past[len(past)/2:]
 		}
 	}
-	slices.SortStableFunc(past, func(a, c *event.Event) int {
-		switch {
-		case a.Arrival < c.Arrival:
-			return -1
-		case a.Arrival > c.Arrival:
-			return 1
-		}
-		return 0
-	})
 	w.replaying = true
 	for _, ev := range past {
 		w.see(ev)
@@ -303,29 +324,4 @@ func (b *Brain) tellFinding(tenant string, f *verdict.Finding) {
 		}
 	})
 	b.news.tell(tenant, f, nil, nil)
-}
-
-func (b *Brain) keepIncident(inc *verdict.Incident) *verdict.Incident {
-	snap := inc.CloneVT()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.incidents[inc.Tenant+"/"+inc.Id] = snap
-	for _, old := range inc.Aliases {
-		delete(b.incidents, inc.Tenant+"/"+old)
-	}
-	return snap
-}
-
-func (b *Brain) tellIncident(inc *verdict.Incident) {
-	b.news.tell(inc.Tenant, nil, b.keepIncident(inc), nil)
-}
-
-// tellOrder writes an order down. No enforcer is part of this build yet, so whatever
-// the stage says, nothing is touched: the record's state is shadowed.
-func (b *Brain) tellOrder(o action.Order) {
-	r := &action.Record{Order: o, State: action.Shadowed, Result: "would have been done; this build has no enforcer", Updated: o.Ordered}
-	b.mu.Lock()
-	b.actions[o.Tenant+"/"+o.ID] = r
-	b.mu.Unlock()
-	b.news.tell(o.Tenant, nil, nil, r)
 }

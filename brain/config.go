@@ -11,6 +11,7 @@ import (
 	"github.com/ringwall/ringwall/behaviour/incident"
 	"github.com/ringwall/ringwall/decide"
 	"github.com/ringwall/ringwall/graph"
+	"github.com/ringwall/ringwall/intel/reputation"
 )
 
 // Config of the brain. The zero value of a field means its default.
@@ -23,6 +24,7 @@ type Config struct {
 	Except    []*decide.Exception `yaml:"exceptions"`
 	Graph     graph.Config        `yaml:"graph"`
 	Incident  incident.Config     `yaml:"incident"`
+	Intel     reputation.Config   `yaml:"intel"` // lists to look values up in
 	Retention Retention           `yaml:"retention"`
 	Warm      time.Duration       `yaml:"warm"` // history judged again at start, so that the graph knows the recent past; default 1 h
 
@@ -60,5 +62,6 @@ func (c *Config) Validate() error {
 	if _, err := decide.NewExceptions(c.Except); err != nil {
 		errs = append(errs, err)
 	}
+	errs = append(errs, c.Intel.Validate())
 	return errors.Join(errs...)
 }

@@ -5,6 +5,7 @@ package brain
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,8 +13,11 @@ import (
 	"github.com/ringwall/ringwall/behaviour"
 	"github.com/ringwall/ringwall/behaviour/incident"
 	"github.com/ringwall/ringwall/decide"
+	"github.com/ringwall/ringwall/entity"
 	"github.com/ringwall/ringwall/event"
 	"github.com/ringwall/ringwall/graph"
+	"github.com/ringwall/ringwall/intel"
+	"github.com/ringwall/ringwall/intel/risk"
 	"github.com/ringwall/ringwall/network/exposure"
 	"github.com/ringwall/ringwall/verdict"
 )
@@ -24,6 +28,8 @@ type worker struct {
 	tenant string
 	judge  *behaviour.Judge
 	probe  *exposure.Probing
+	intel  *intel.Stage
+	own    *risk.Memory
 	fold   *incident.Builder
 	decide *decide.Decider
 	except *decide.Exceptions
@@ -38,6 +44,7 @@ type worker struct {
 	queue   chan *event.Event
 	calls   chan func()
 
+	loose     []behaviour.Judged // black, and their entry not known yet
 	replaying bool
 	counts    workerCounts
 }
@@ -54,10 +61,10 @@ type outlets struct {
 // a second. A full queue makes the bus wait, which the spools are there for.
 const queueLen = 32768
 
-func newWorker(tenant string, rules behaviour.Matcher, cfg Config, ex *decide.Exceptions, out outlets, log *slog.Logger) *worker {
+func newWorker(tenant string, rules behaviour.Matcher, cfg Config, ex *decide.Exceptions, in *intel.Stage, own *risk.Memory, out outlets, log *slog.Logger) *worker {
 	g := graph.New(tenant, cfg.Graph)
 	return &worker{
-		tenant: tenant, judge: behaviour.New(g, rules, cfg.bundle), probe: exposure.NewProbing(), fold: incident.New(tenant, g, cfg.Incident),
+		tenant: tenant, judge: behaviour.New(g, rules, cfg.bundle), probe: exposure.NewProbing(), intel: in, own: own, fold: incident.New(tenant, g, cfg.Incident),
 		decide: decide.New(cfg.Policy, ex), except: ex, log: log, now: time.Now, out: out,
 		queue: make(chan *event.Event, queueLen), calls: make(chan func()),
 	}
@@ -117,14 +124,42 @@ func (w *worker) see(ev *event.Event) {
 		}
 		return
 	}
-	for _, j := range w.judge.See(ev) {
+	judged := w.judge.See(ev)
+	w.catchUp(ev)
+	for _, j := range judged {
 		w.found(j, ev)
 	}
+	found := w.intel.See(ev)
 	if f := w.probe.See(ev); f != nil {
+		found = append(found, f)
+	}
+	for _, f := range found {
 		for _, j := range w.judge.Place(ev, f) {
 			w.found(j, ev)
 		}
 	}
+}
+
+// looseFor is how long (event time) a finding's chain may come late: two sensors of
+// one host tell of one request within milliseconds, a loaded host within seconds.
+const (
+	looseFor  = int64(3e9)
+	looseMost = 64
+)
+
+// catchUp traces again what could not be led to its entry when it was told, because
+// one sensor outran another.
+func (w *worker) catchUp(ev *event.Event) {
+	if len(w.loose) == 0 || ev.GetHttp() == nil && ev.GetProcess() == nil && ev.GetFile() == nil && ev.GetAuth() == nil {
+		return
+	}
+	w.loose = slices.DeleteFunc(w.loose, func(j behaviour.Judged) bool {
+		if w.judge.Retrace(&j) {
+			w.fold1(j)
+			return true
+		}
+		return ev.WallNs-j.Finding.WallNs > looseFor
+	})
 }
 
 // found takes one finding on to incident and decision. Findings that an agent made
@@ -142,10 +177,20 @@ func (w *worker) found(j behaviour.Judged, ev *event.Event) {
 	if !w.replaying {
 		w.out.finding(w.tenant, f)
 	}
+	if f.Black() && j.Path.Entry == 0 && len(w.loose) < looseMost {
+		w.loose = append(w.loose, j)
+	}
+	w.fold1(j)
+}
+
+// fold1 takes a finding into its incident and on to the decision.
+func (w *worker) fold1(j behaviour.Judged) {
+	f := j.Finding
 	inc := w.fold.Add(f, j.Subject, j.Path, j.T)
 	if inc == nil {
 		return
 	}
+	w.remember(inc, f)
 	if w.replaying {
 		w.decide.Decide(inc, f, w.now()) // remembers what was ordered
 		return
@@ -153,5 +198,13 @@ func (w *worker) found(j behaviour.Judged, ev *event.Event) {
 	w.out.incident(inc)
 	for _, o := range w.decide.Decide(inc, f, w.now()) {
 		w.out.order(o)
+	}
+}
+
+// remember tells the vertical whom the incident led back to.
+func (w *worker) remember(inc *verdict.Incident, f *verdict.Finding) {
+	if f.Black() && inc.GetEntry().GetKind() == entity.Kind_REQUEST {
+		client := inc.Entry.GetRequest().GetFlow().Src().Addr()
+		w.own.Note(w.tenant, client, inc.Id, f.Host, inc.Score, time.Unix(0, f.WallNs))
 	}
 }

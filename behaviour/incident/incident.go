@@ -96,6 +96,10 @@ func (b *Builder) Add(f *verdict.Finding, subject graph.NodeID, path trace.Path,
 	m := member{f, path, subject, t}
 	keys := b.anchors(m)
 	found := b.lookup(keys, t)
+	if st := b.holding(f.Id); st != nil && !slices.Contains(found, st) {
+		found = append(found, st) // told before, traced further now
+		slices.SortFunc(found, byAge)
+	}
 	if len(found) == 0 {
 		if !f.Black() {
 			b.wait(keys, m)
@@ -162,10 +166,23 @@ func (b *Builder) lookup(keys []entity.Key, t int64) []*state {
 		}
 		out = append(out, st)
 	}
-	slices.SortFunc(out, func(a, c *state) int {
-		return cmp.Or(cmp.Compare(a.inc.OpenedNs, c.inc.OpenedNs), cmp.Compare(a.inc.Id, c.inc.Id))
-	})
+	slices.SortFunc(out, byAge)
 	return out
+}
+
+func byAge(a, c *state) int {
+	return cmp.Or(cmp.Compare(a.inc.OpenedNs, c.inc.OpenedNs), cmp.Compare(a.inc.Id, c.inc.Id))
+}
+
+// holding finds the open incident that has the finding already, among the latest: a
+// finding is traced again only within seconds.
+func (b *Builder) holding(finding string) *state {
+	for _, id := range slices.Backward(b.order[max(0, len(b.order)-16):]) {
+		if st := b.open[id]; st != nil && st.members[finding] {
+			return st
+		}
+	}
+	return nil
 }
 
 func (b *Builder) wait(keys []entity.Key, m member) {
@@ -242,6 +259,7 @@ func (b *Builder) join(st *state, m member, keys []entity.Key) {
 		b.anchor[k] = st.inc.Id
 	}
 	if st.members[m.f.Id] {
+		st.retrace(b.g, m)
 		return
 	}
 	st.members[m.f.Id] = true
@@ -272,6 +290,17 @@ func (b *Builder) join(st *state, m member, keys []entity.Key) {
 		if len(inc.Entities) < storyKept {
 			inc.Entities = append(inc.Entities, s)
 		}
+	}
+}
+
+// retrace counts the entry of a finding that was told before its chain was known.
+func (s *state) retrace(g *graph.Graph, m member) {
+	n := g.Node(m.path.Entry)
+	if n == nil || !m.f.Black() {
+		return
+	}
+	if _, known := s.entries[n.Key]; !known {
+		s.vote(n.Key, vote{entry: g.Sighting(m.path.Entry, "entry"), weight: m.f.Score, first: m.t, rule: m.path.Rule})
 	}
 }
 

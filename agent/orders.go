@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/ringwall/ringwall/action"
+	"github.com/ringwall/ringwall/event"
+	"github.com/ringwall/ringwall/identity"
+)
+
+// Enforcer carries out what was ordered (package respond). It alone reads the stage.
+type Enforcer interface {
+	Do(ctx context.Context, o action.Order) action.Record
+	Undo(ctx context.Context, id, who string) (action.Record, error)
+	Off(ctx context.Context) error
+}
+
+// ordered takes one signed command. What is not signed by the brain, for this host,
+// in its time and for the first time is refused and told.
+func (a *Agent) ordered(ctx context.Context, signed []byte) {
+	s, err := a.opt.Self.Verifier(a.nonces).Verify(identity.KindOrder, signed, time.Now())
+	if err != nil {
+		a.opt.Log.Warn("order refused", "error", err)
+		return
+	}
+	var c action.Command
+	if err := json.Unmarshal(s.Payload, &c); err != nil {
+		a.opt.Log.Warn("order refused", "error", err)
+		return
+	}
+	switch {
+	case c.Order != nil:
+		a.carryOut(ctx, *c.Order)
+	case a.enforce == nil:
+		a.opt.Log.Warn("nothing can be undone: this host has no enforcer")
+	case c.Undo != "":
+		if _, err := a.enforce.Undo(ctx, c.Undo, c.Who); err != nil {
+			a.opt.Log.Warn("undo", "action", c.Undo, "error", err)
+		}
+	case c.Off:
+		if err := a.enforce.Off(ctx); err != nil {
+			a.opt.Log.Warn("off", "error", err)
+		}
+	}
+}
+
+// carryOut hands an order to the enforcer, which tells of every step itself; without
+// one the order is refused with the reason.
+func (a *Agent) carryOut(ctx context.Context, o action.Order) {
+	if err := o.Validate(); err != nil {
+		a.opt.Log.Warn("order refused", "error", err)
+		return
+	}
+	if a.enforce != nil {
+		a.enforce.Do(ctx, o)
+		return
+	}
+	a.emitNow(&event.Event{Sensor: event.Sensor_ENFORCER, Payload: &event.Event_Action{Action: &event.ActionRecord{
+		Id: o.ID, Kind: string(o.Kind), State: string(action.Refused), Target: o.Subject.Label(), Incident: o.Incident,
+		Reason: "this host has no enforcer", Stage: o.Stage.String(), DeadlineNs: o.Deadline.UnixNano(), Subject: o.Subject,
+	}}})
+}
