@@ -128,12 +128,13 @@ func TestCostWorker(t *testing.T) {
 	fmt.Printf("cost %d\n", (cpu(unix.RUSAGE_SELF)+cpu(unix.RUSAGE_CHILDREN)-before)/int64(w.n))
 }
 
-func cost(t *testing.T, i int) int64 {
+func cost(t *testing.T, cgroup *os.File, i int) int64 {
 	t.Helper()
 	best := int64(-1)
 	for range 3 { // noise only adds: take the least
 		cmd := exec.Command(os.Args[0], "-test.run", "^TestCostWorker$", "-test.v")
 		cmd.Env = append(os.Environ(), "RINGWALL_COST_WORKLOAD="+strconv.Itoa(i), "GOMAXPROCS=1")
+		cmd.SysProcAttr = &unix.SysProcAttr{UseCgroupFD: true, CgroupFD: int(cgroup.Fd())}
 		out, err := cmd.Output()
 		must(t, err)
 		_, rest, _ := strings.Cut(string(out), "cost ")
@@ -147,7 +148,7 @@ func cost(t *testing.T, i int) int64 {
 	return best
 }
 
-// TestCost prints the table of docs/benchmarks.md: RINGWALL_COST=1 go test -run TestCost$ -v
+// TestCost prints CPU ns per deed, of the workload + of the sensor: RINGWALL_COST=1 go test -run TestCost$ -v
 func TestCost(t *testing.T) {
 	if os.Getenv("RINGWALL_COST") == "" {
 		t.Skip("set RINGWALL_COST=1 to measure")
@@ -162,16 +163,21 @@ func TestCost(t *testing.T) {
 		{"sets A and B", func(*Config) {}},
 		{"legacy hooks and B", func(c *Config) { c.Legacy = true }},
 	}
+	// The sensor watches the workloads' cgroup alone, or its CPU would be of the whole machine.
+	folder := tempCgroup(t)
+	cgroup, err := os.Open(folder)
+	must(t, err)
+	defer cgroup.Close()
 	table := make([][]string, len(workloads))
 	for _, c := range configs {
 		t.Run(c.name, func(t *testing.T) {
 			if c.change != nil {
-				_, rec := start(t, c.change)
+				_, rec := start(t, func(cfg *Config) { cfg.Cgroup = folder; c.change(cfg) })
 				rec.drop.Store(true)
 			}
 			for i, w := range workloads {
 				self := cpu(unix.RUSAGE_SELF)
-				v := cost(t, i)
+				v := cost(t, cgroup, i)
 				own := (cpu(unix.RUSAGE_SELF) - self) / int64(3*w.n)
 				table[i] = append(table[i], fmt.Sprintf("%d + %d", v, own))
 			}

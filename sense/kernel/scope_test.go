@@ -3,6 +3,7 @@
 package kernel
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -92,6 +93,68 @@ func TestShared(t *testing.T) {
 	}
 	if n != 2 {
 		t.Errorf("%d scopes registered after the third left, want 2", n)
+	}
+}
+
+func TestLostSlotIsReplaced(t *testing.T) {
+	needRoot(t)
+	dir := filepath.Join(t.TempDir(), "bpf")
+	must(t, Share(dir, Defaults()))
+	t.Cleanup(func() { must(t, Unshare(dir)); must(t, unix.Unmount(dir, 0)) })
+	cg := tempCgroup(t)
+	cfg := Defaults()
+	cfg.Cgroup, cfg.Shared = cg, dir
+	s, err := New(cfg, Options{Emit: func(*event.Event) {}, Redact: event.NewRedactor([]byte("0123456789abcdef"))})
+	must(t, err)
+	defer s.Close()
+	s.beat()
+	releaseSlot(s.maps, s.slot)
+	if _, err := claimSlot(s.maps, slotRecord{Self: 1}); err != nil { // another agent came
+		t.Fatal(err)
+	}
+	before := s.slot
+	s.beat()
+	id, err := cgroupID(cg)
+	must(t, err)
+	var slot uint32
+	must(t, s.maps["scope_cgroups"].Lookup(id, &slot))
+	if s.slot == before || slot != s.slot {
+		t.Errorf("slot %d before, %d now, scope leads to %d", before, s.slot, slot)
+	}
+	for _, c := range s.Probe() {
+		if c.Set == "A" && !c.On {
+			t.Errorf("%v", c)
+		}
+	}
+}
+
+// An agent inside a pid namespace must hear the numbers of its own /proc.
+func TestPidNamespace(t *testing.T) {
+	needRoot(t)
+	host := exec.Command("unshare", "-pf", "--kill-child", "/bin/bash", "-c", `while read l; do /bin/sh -c 'echo $$; exit' "$l"; done`)
+	in, err := host.StdinPipe()
+	must(t, err)
+	out, err := host.StdoutPipe()
+	must(t, err)
+	must(t, host.Start())
+	t.Cleanup(func() { in.Close(); _ = host.Wait() })
+	ask := func(marker string) uint32 {
+		var pid uint32
+		_, err := fmt.Fprintln(in, marker)
+		must(t, err)
+		_, err = fmt.Fscan(out, &pid)
+		must(t, err)
+		return pid
+	}
+	ask("is it up")
+	_, rec := start(t, func(c *Config) { c.PidNamespace = fmt.Sprintf("/proc/%d/ns/pid_for_children", host.Process.Pid) })
+	want := ask("inside")
+	e := rec.find(t, "exec inside", execOf("inside"))
+	if e.Actor.Pid != want || want > 100 {
+		t.Errorf("pid %d, in its namespace it is %d", e.Actor.Pid, want)
+	}
+	if p := e.GetProcess().Parent; p.GetPid() != 1 {
+		t.Errorf("parent %v, want pid 1", p)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +19,6 @@ import (
 
 	"github.com/ringwall/ringwall/event"
 	"github.com/ringwall/ringwall/health"
-	"github.com/ringwall/ringwall/verdict"
 )
 
 const component = "sensor.kernel"
@@ -63,6 +64,7 @@ type Sensor struct {
 	last          map[string]Counts
 	lastBad       uint64
 	lastTold      int64
+	lastBeat      uint64
 	closed, dirty bool
 }
 
@@ -105,6 +107,15 @@ func (s *Sensor) open() (err error) {
 			return err
 		}
 		_, s.caps = wanted(&s.cfg, has)
+		for i := range s.caps { // what counts is what the shared set was loaded with
+			c := &s.caps[i]
+			_, program, _ := strings.Cut(c.Name, "/")
+			if _, err := os.Stat(filepath.Join(s.cfg.Shared, "link_"+program)); err == nil {
+				c.On, c.Reason = true, ""
+			} else if c.On {
+				c.On, c.Reason = false, "the shared set was loaded without it"
+			}
+		}
 	} else {
 		if s.coll, s.on, s.caps, err = load(&s.cfg); err != nil {
 			return err
@@ -147,18 +158,18 @@ func (s *Sensor) enter() error {
 		return err
 	}
 	defer unlock()
-	pidns := s.cfg.PidNamespace
+	pidns, self := s.cfg.PidNamespace, uint32(0)
 	if pidns == "" {
-		pidns = "/proc/self/ns/pid"
+		pidns, self = "/proc/self/ns/pid", uint32(os.Getpid())
 	}
 	ns, err := inodeOf(pidns)
 	if err != nil {
 		return err
 	}
-	if s.slot, err = claimSlot(s.maps, slotRecord{PidNS: uint32(ns), Self: uint32(os.Getpid())}); err != nil {
+	if s.slot, err = claimSlot(s.maps, slotRecord{PidNS: uint32(ns), Self: self}); err != nil {
 		return err
 	}
-	s.dirty = true
+	s.dirty, s.lastBeat = true, 0
 	if err := s.maps["precious"].Put(s.slot, s.precious); err != nil {
 		return fmt.Errorf("hand the precious ring to the kernel: %w", err)
 	}
@@ -243,154 +254,6 @@ func (s *Sensor) Run(ctx context.Context) error {
 	}
 	wg.Wait()
 	return nil
-}
-
-func (s *Sensor) tellHealth() {
-	for _, c := range s.caps {
-		if c.Set == "A" && !c.On && c.Reason != "the fallback stands in" {
-			s.opt.Board.Set(component, health.Degraded, c.Name+": "+c.Reason)
-			return
-		}
-	}
-	s.opt.Board.Set(component, health.On, "")
-}
-
-// A drained ring is left alone for a moment before it may wake the reader again: the first
-// record of a burst is read at once, the rest in one go. A wake-up costs the runtime
-// 10-30 us of CPU in a guest; at 1,000 execs a second waiting 20 ms made the sensor's CPU
-// a third.
-const (
-	gatherIdle = time.Millisecond
-	gatherBusy = 20 * time.Millisecond
-	busyRate   = 500 // records a second
-)
-
-// read decodes one ring until ctx ends and the ring is drained. A poll of 0 waits for a
-// wake-up.
-func (s *Sensor) read(ctx context.Context, r *ringbuf.Reader, poll time.Duration) {
-	var rec ringbuf.Record
-	last := time.Now()
-	for {
-		if poll > 0 {
-			r.SetDeadline(time.Now().Add(poll))
-		}
-		err := r.ReadInto(&rec)
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, ringbuf.ErrFlushed):
-			if ctx.Err() != nil {
-				return
-			}
-			continue
-		case err != nil: // the ring is broken: no more can come of it
-			s.opt.Board.Set(component, health.Degraded, fmt.Sprintf("read a ring: %v", err))
-			return
-		}
-		n := 0
-		for err == nil {
-			n++
-			if derr := s.dec.record(rec.RawSample); derr != nil {
-				s.bad.Add(1)
-			}
-			if r.AvailableBytes() == 0 {
-				break
-			}
-			err = r.ReadInto(&rec)
-		}
-		now := time.Now()
-		pause := gatherIdle
-		if time.Duration(n)*time.Second > busyRate*now.Sub(last) {
-			pause = gatherBusy
-		}
-		last = now
-		time.Sleep(pause)
-	}
-}
-
-// watch counts, tells losses and keeps the slot alive, each second, until ctx ends.
-func (s *Sensor) watch(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	s.lastTold = time.Now().UnixNano()
-	for {
-		select {
-		case <-ctx.Done():
-			s.tellLosses()
-			return
-		case <-tick.C:
-			s.opt.Clock.Check()
-			s.beat()
-			s.tellLosses()
-		}
-	}
-}
-
-func (s *Sensor) beat() {
-	var rec slotRecord
-	if s.maps["slots"].Lookup(s.slot, &rec) == nil && rec.Active != 0 {
-		rec.Beat = event.BootNow()
-		_ = s.maps["slots"].Put(s.slot, rec) // the next beat tries again
-	}
-}
-
-// Stats gives the counters of our slot per class. Filtered is of the whole set.
-func (s *Sensor) Stats() map[string]Counts {
-	out := map[string]Counts{}
-	for i, name := range classes {
-		c := s.counts(s.slot, i)
-		if !s.cfg.scoped() || s.cfg.Shared == "" {
-			c.Filtered = s.counts(noSlot, i).Filtered
-		}
-		out[name] = c
-	}
-	if s.dec != nil {
-		c := out["sensitive"]
-		c.Filtered += s.dec.unlisted.Load()
-		out["sensitive"] = c
-	}
-	return out
-}
-
-func (s *Sensor) counts(slot uint32, class int) (sum Counts) {
-	var per []Counts
-	key := slot*uint32(len(classes)) + uint32(class)
-	if err := s.maps["counters"].Lookup(key, &per); err != nil {
-		return sum // the map is gone: the sensor has ended
-	}
-	for _, c := range per {
-		sum.Seen += c.Seen
-		sum.Filtered += c.Filtered
-		sum.Lost += c.Lost
-		sum.Capped += c.Capped
-	}
-	return sum
-}
-
-// tellLosses turns what was lost since the last look into loss windows.
-func (s *Sensor) tellLosses() {
-	now := time.Now().UnixNano()
-	tell := func(class, reason string, n uint64) {
-		if n == 0 {
-			return
-		}
-		w := &verdict.LossWindow{Sensor: "kernel", Class: class, FromNs: s.lastTold, ToNs: now, Count: n, Reason: reason}
-		s.opt.Board.Lost(w)
-		ev := s.dec.event(event.BootNow(), nil)
-		ev.Payload = &event.Event_Loss{Loss: w}
-		s.dec.emit(ev)
-	}
-	for i, name := range classes {
-		c := s.counts(s.slot, i)
-		old := s.last[name]
-		if c.Lost > old.Lost && name == "request" {
-			s.dec.lossEpoch.Add(1)
-		}
-		tell(name, "ring full", c.Lost-min(old.Lost, c.Lost))
-		tell(name, "over the share of one process", c.Capped-min(old.Capped, c.Capped))
-		s.last[name] = c
-	}
-	bad := s.bad.Load()
-	tell("unreadable", "record not understood", bad-s.lastBad)
-	s.lastBad, s.lastTold = bad, now
 }
 
 // Probe says which hooks are on, which not and why, and what that costs.
