@@ -16,6 +16,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -47,6 +48,7 @@ type Backend interface {
 	Intel(ctx context.Context, tenant, value string) (any, error)
 	Enroll(ctx context.Context, tenant, host, group string, life time.Duration) (string, error)
 	Status(ctx context.Context) brain.Status
+	Record(ctx context.Context, tenant string, since time.Time, w io.Writer) error
 }
 
 // Server answers on the unix socket.

@@ -42,6 +42,7 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("GET /v1/findings", s.findings)
 	s.mux.HandleFunc("GET /v1/follow", s.follow)
 	s.mux.HandleFunc("POST /v1/hunt", s.hunt)
+	s.mux.HandleFunc("GET /v1/recording", s.recording)
 }
 
 type done struct {
@@ -236,4 +237,22 @@ func (s *Server) hunt(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_ = enc.Encode(map[string]brain.HuntEnd{"end": end})
+}
+
+// recording streams events as event.Recorder writes them. An error in the middle
+// breaks the connection, so that a cut recording cannot pass for a whole one.
+func (s *Server) recording(w http.ResponseWriter, r *http.Request) {
+	if !allowed(r) {
+		http.Error(w, "only root and the owner may ask here", http.StatusForbidden)
+		return
+	}
+	since, err := time.Parse(time.RFC3339Nano, r.FormValue("since"))
+	if err != nil {
+		fail(w, fmt.Errorf("%w: since: %v", brain.ErrInput, err))
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if err := s.back.Record(r.Context(), tenant(r), since, w); err != nil {
+		panic(http.ErrAbortHandler)
+	}
 }

@@ -25,7 +25,6 @@ import (
 
 	"github.com/ringwall/ringwall/archive"
 	"github.com/ringwall/ringwall/behaviour"
-	"github.com/ringwall/ringwall/behaviour/sigma"
 	"github.com/ringwall/ringwall/bus"
 	"github.com/ringwall/ringwall/decide"
 	"github.com/ringwall/ringwall/event"
@@ -124,13 +123,9 @@ func Open(ctx context.Context, cfg Config, opt Options) (*Brain, error) {
 	return b, nil
 }
 
-// rules compiles our own and the operator's Sigma rules.
+// rules compiles the rules and says so on the health board.
 func (b *Brain) rules() (behaviour.Matcher, error) {
-	sources := []sigma.Source{sigma.Own()}
-	for _, d := range b.cfg.Rules {
-		sources = append(sources, sigma.Source{FS: os.DirFS(d), Name: d})
-	}
-	set, report, err := sigma.Compile(sources, sigma.Options{Sensors: sigma.Sensors()})
+	set, report, err := compile(b.cfg.Rules)
 	if err != nil {
 		return nil, fmt.Errorf("compile Sigma rules: %w", err)
 	}

@@ -55,7 +55,7 @@ func Root() *cobra.Command {
 		Version: Version, SilenceUsage: true, SilenceErrors: true,
 	}
 	g.bind(root)
-	root.AddCommand(upCmd(g), brainCmd(g), configCmd(g), queryCmd(), rangeCmd(g), sigmaCmd(g), host.ShareCmd(), host.DoctorCmd())
+	root.AddCommand(upCmd(g), brainCmd(g), configCmd(g), queryCmd(), rangeCmd(g), sigmaCmd(g), replayCmd(g), recordCmd(g), demoCmd(g), scanCmd(g), host.ShareCmd(), host.DoctorCmd())
 	root.AddCommand(asking(g)...)
 	return root
 }

@@ -3,6 +3,7 @@
 package event
 
 import (
+	"bytes"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -41,5 +42,47 @@ func FuzzDecode(f *testing.F) {
 		if err := twin.UnmarshalVT(again); err != nil || !proto.Equal(&e, &twin) {
 			t.Errorf("an event changes when passed on: %v", err)
 		}
+	})
+}
+
+func TestRecording(t *testing.T) {
+	var file bytes.Buffer
+	r, err := NewRecorder(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(100) {
+		if err := r.Write(&Event{Host: "web", Seq: i}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n := uint64(0)
+	count := func(e *Event) error {
+		if e.Seq != n {
+			t.Errorf("event %d has sequence %d", n, e.Seq)
+		}
+		n++
+		return nil
+	}
+	if err := ReadRecording(bytes.NewReader(file.Bytes()), count); err != nil || n != 100 {
+		t.Errorf("%d events, %v", n, err)
+	}
+	n = 0
+	if err := ReadRecording(bytes.NewReader(file.Bytes()[:file.Len()-8]), count); err == nil {
+		t.Error("a cut recording reads as whole")
+	}
+}
+
+func FuzzRecording(f *testing.F) {
+	var file bytes.Buffer
+	r, _ := NewRecorder(&file)
+	_ = r.Write(&Event{Host: "web"})
+	_ = r.Close()
+	f.Add(file.Bytes())
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		_ = ReadRecording(bytes.NewReader(b), func(*Event) error { return nil })
 	})
 }

@@ -81,7 +81,7 @@ func (s *LogSource) UnmarshalYAML(n *yaml.Node) error {
 
 // Test compiles the rules below the folders, runs every case file below them, and gives both reports.
 func Test(dirs []string, opt Options) (*CaseReport, *Report, error) {
-	sources, err := dirSources(dirs)
+	sources, err := Dirs(dirs)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -60,14 +60,15 @@ type NeverFires struct {
 
 // CompileDirs compiles all rules below the folders (or single files).
 func CompileDirs(dirs []string, opt Options) (*Set, *Report, error) {
-	sources, err := dirSources(dirs)
+	sources, err := Dirs(dirs)
 	if err != nil {
 		return nil, nil, err
 	}
 	return Compile(sources, opt)
 }
 
-func dirSources(dirs []string) ([]Source, error) {
+// Dirs makes sources of folders or single rule files, each with the licence beside it.
+func Dirs(dirs []string) ([]Source, error) {
 	var sources []Source
 	for _, d := range dirs {
 		st, err := os.Stat(d)

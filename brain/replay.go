@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package brain
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/ringwall/ringwall/action"
+	"github.com/ringwall/ringwall/archive"
+	"github.com/ringwall/ringwall/behaviour"
+	"github.com/ringwall/ringwall/behaviour/sigma"
+	"github.com/ringwall/ringwall/decide"
+	"github.com/ringwall/ringwall/event"
+	"github.com/ringwall/ringwall/intel"
+	"github.com/ringwall/ringwall/intel/reputation"
+	"github.com/ringwall/ringwall/intel/risk"
+	"github.com/ringwall/ringwall/verdict"
+)
+
+// Heard takes what a Replayer finds, in order; a nil field is not called.
+type Heard struct {
+	Finding  func(*verdict.Finding)
+	Incident func(*verdict.Incident) // at each change
+	Order    func(action.Order)
+}
+
+// Replayer judges recorded events by the same worker as the live brain, without bus,
+// archive or ledger. The same events and configuration give the same findings: its
+// clock is that of the events.
+type Replayer struct {
+	w   *worker
+	now time.Time
+}
+
+// NewReplayer compiles the rules for one tenant.
+func NewReplayer(cfg Config, tenant string, heard Heard, log *slog.Logger) (*Replayer, error) {
+	rules, _, err := compile(cfg.Rules)
+	if err != nil {
+		return nil, err
+	}
+	ex, err := decide.NewExceptions(cfg.Except)
+	if err != nil {
+		return nil, err
+	}
+	lists, err := reputation.New(cfg.Intel, log)
+	if err != nil {
+		return nil, err
+	}
+	r := &Replayer{}
+	out := outlets{
+		finding: func(_ string, f *verdict.Finding) { call(heard.Finding, f) }, incident: func(i *verdict.Incident) { call(heard.Incident, i) },
+		order: func(o action.Order) { call(heard.Order, o) }, action: func(*event.Event) {},
+	}
+	own := risk.NewMemory()
+	r.w = newWorker(tenant, rules, cfg, ex, intel.NewStage(lists, own), own, out, log)
+	r.w.now = func() time.Time { return r.now }
+	return r, nil
+}
+
+func call[T any](f func(T), v T) {
+	if f != nil {
+		f(v)
+	}
+}
+
+// See judges one event.
+func (r *Replayer) See(ev *event.Event) {
+	r.now = ev.Wall()
+	r.w.see(ev)
+}
+
+// Incidents lists what the events so far amount to.
+func (r *Replayer) Incidents() []*verdict.Incident { return r.w.fold.Incidents() }
+
+// Story leads an incident back to its entry and on to its effects.
+func (r *Replayer) Story(inc *verdict.Incident) *Story {
+	g := r.w.judge.Graph()
+	e := inc.GetEntry()
+	return story(g, inc.Id, g.Resolve(e, e.GetHost(), e.GetWallNs()), 0, inc)
+}
+
+// compile gives our own and the operator's Sigma rules.
+func compile(dirs []string) (behaviour.Matcher, *sigma.Report, error) {
+	sources := []sigma.Source{sigma.Own()}
+	more, err := sigma.Dirs(dirs)
+	if err != nil {
+		return nil, nil, err
+	}
+	set, report, err := sigma.Compile(append(sources, more...), sigma.Options{Sensors: sigma.Sensors()})
+	return set, report, err
+}
+
+// Record writes the events of a tenant since a moment, in the order they were judged.
+func (b *Brain) Record(ctx context.Context, tenant string, since time.Time, w io.Writer) error {
+	rec, err := event.NewRecorder(w)
+	if err != nil {
+		return err
+	}
+	if err := b.store.Flush(); err != nil {
+		return err
+	}
+	for ev, err := range b.store.Scan(ctx, tenant, archive.Range{From: since, Order: archive.ByArrival}) {
+		if err != nil {
+			return err
+		}
+		if ev.Host == judgeHost {
+			continue
+		}
+		if err := rec.Write(ev); err != nil {
+			return err
+		}
+	}
+	return rec.Close()
+}

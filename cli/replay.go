@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringwall/ringwall/action"
+	"github.com/ringwall/ringwall/api"
+	"github.com/ringwall/ringwall/brain"
+	"github.com/ringwall/ringwall/event"
+	"github.com/ringwall/ringwall/verdict"
+)
+
+// demo is a recorded run of the range's web-upload: our own page, our own attacker.
+//
+//go:embed demo.rwe
+var demo []byte
+
+func replayCmd(g *global) *cobra.Command {
+	return &cobra.Command{
+		Use: "replay FILE…", Short: "Judge recorded events again; the same events give the same findings", Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := g.load(cmd)
+			if err != nil {
+				return err
+			}
+			out, err := g.output(cmd)
+			if err != nil {
+				return err
+			}
+			heard := heardJSON(out)
+			if out == nil {
+				heard = heardText(cmd.OutOrStdout(), 0)
+			}
+			r, err := brain.NewReplayer(cfg.Brain, g.tenant, heard, slog.New(slog.DiscardHandler))
+			if err != nil {
+				return err
+			}
+			for _, name := range args {
+				if err := replayFile(r, name); err != nil {
+					return err
+				}
+			}
+			if out == nil {
+				tellStories(cmd.OutOrStdout(), r)
+			}
+			return nil
+		},
+	}
+}
+
+func replayFile(r *brain.Replayer, name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return fmt.Errorf("replay: %w", err)
+	}
+	defer f.Close()
+	if err := event.ReadRecording(f, func(ev *event.Event) error { r.See(ev); return nil }); err != nil {
+		return fmt.Errorf("replay %s: %w; what came before it was judged", name, err)
+	}
+	return nil
+}
+
+// heardJSON writes one document a line: {"finding"|"incident"|"order": …}.
+func heardJSON(w io.Writer) brain.Heard {
+	write := func(name string, v any) {
+		if raw, err := api.JSON(v); err == nil {
+			line, _ := json.Marshal(map[string]json.RawMessage{name: raw})
+			fmt.Fprintf(w, "%s\n", line)
+		}
+	}
+	return brain.Heard{
+		Finding: func(f *verdict.Finding) {
+			f.PublishedNs = 0 // of the run, not of the events
+			write("finding", f)
+		},
+		Incident: func(i *verdict.Incident) { write("incident", i) },
+		Order:    func(o action.Order) { write("order", o) },
+	}
+}
+
+// heardText prints black findings and orders; pause slows a demonstration down.
+func heardText(w io.Writer, pause time.Duration) brain.Heard {
+	return brain.Heard{
+		Finding: func(f *verdict.Finding) {
+			if f.Black() {
+				PrintFinding(w, f)
+				time.Sleep(pause)
+			}
+		},
+		Order: func(o action.Order) {
+			PrintAction(w, &action.Record{Order: o, State: action.Shadowed, Result: "would have been done", Updated: o.Ordered})
+			time.Sleep(pause / 4)
+		},
+	}
+}
+
+func tellStories(w io.Writer, r *brain.Replayer) {
+	for _, inc := range r.Incidents() {
+		fmt.Fprintln(w)
+		for _, line := range r.Story(inc).Text {
+			fmt.Fprintln(w, plain(line))
+		}
+	}
+}
+
+func demoCmd(g *global) *cobra.Command {
+	var fast bool
+	cmd := &cobra.Command{
+		Use: "demo", Short: "Watch a recorded intrusion being seen, traced to its request and answered in shadow", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			pause := 700 * time.Millisecond
+			if fast {
+				pause = 0
+			}
+			w := cmd.OutOrStdout()
+			fmt.Fprintln(w, "A recorded attack on a small web page, in a lab of namespaces. Ordinary visitors and administrators work beside it.")
+			fmt.Fprintln(w, "What Ringwall finds, as it found it (! is above suspicion, ■ is what it would do):")
+			fmt.Fprintln(w)
+			r, err := brain.NewReplayer(brain.DefaultConfig(), g.tenant, heardText(w, pause), slog.New(slog.DiscardHandler))
+			if err != nil {
+				return err
+			}
+			if err := event.ReadRecording(bytes.NewReader(demo), func(ev *event.Event) error { r.See(ev); return nil }); err != nil {
+				return err
+			}
+			tellStories(w, r)
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&fast, "fast", false, "without pauses")
+	return cmd
+}
+
+func recordCmd(g *global) *cobra.Command {
+	var since time.Duration
+	cmd := &cobra.Command{
+		Use: "record FILE", Short: "Write the events of the last while into a recording for replay", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q := g.query("since", time.Now().Add(-since).Format(time.RFC3339Nano))
+			body, err := newClient(g.data).open(cmd.Context(), http.MethodGet, "/v1/recording", q, nil)
+			if err != nil {
+				return err
+			}
+			defer body.Close()
+			f, err := os.OpenFile(args[0], os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+			if err != nil {
+				return fmt.Errorf("record: %w", err)
+			}
+			if _, err := io.Copy(f, body); err != nil {
+				f.Close()
+				return fmt.Errorf("record %s: %w; the recording is cut", args[0], err)
+			}
+			return f.Close()
+		},
+	}
+	cmd.Flags().DurationVar(&since, "since", time.Hour, "how far back")
+	return cmd
+}
