@@ -24,6 +24,7 @@ import (
 
 	"github.com/ringwall/ringwall/bus"
 	"github.com/ringwall/ringwall/event"
+	"github.com/ringwall/ringwall/funnel"
 	"github.com/ringwall/ringwall/health"
 	"github.com/ringwall/ringwall/identity"
 	"github.com/ringwall/ringwall/sense/files"
@@ -152,6 +153,14 @@ func (a *Agent) trim(p identity.Position) error {
 		a.opt.Log.Warn("watermark refused", "position", p.String(), "error", err)
 	}
 	return err
+}
+
+// Stages counts what each stage of each layer on this host has done.
+func (a *Agent) Stages() []funnel.StageCounts {
+	if a.files == nil {
+		return nil
+	}
+	return a.files.judge.Counts()
 }
 
 // sensors builds every sensor that is wanted and can be had here.

@@ -9,9 +9,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 
 	"github.com/ringwall/ringwall/agent"
@@ -27,10 +30,12 @@ import (
 type Config struct {
 	Agent agent.Config `yaml:"agent"`
 	Brain brain.Config `yaml:"brain"`
+	// Metrics is the loopback address of /metrics and /health; "off" for none.
+	Metrics string `yaml:"metrics"`
 }
 
 func (g *global) load(cmd *cobra.Command) (Config, error) {
-	cfg := Config{Agent: agent.DefaultConfig(), Brain: brain.DefaultConfig()}
+	cfg := Config{Agent: agent.DefaultConfig(), Brain: brain.DefaultConfig(), Metrics: "127.0.0.1:9310"}
 	path := g.config
 	if path == "" {
 		path = filepath.Join(g.data, "ringwall.yaml")
@@ -122,15 +127,20 @@ func run(cmd *cobra.Command, g *global, withAgent bool, listen string) error {
 	if cfg.Brain.Listen != "" {
 		start("enrolment", func(ctx context.Context) error { return enrolment(ctx, b, cfg.Brain.Listen, log) })
 	}
+	shown := &metrics{board: board, brain: b}
 	if withAgent {
 		a, err := localAgent(b, cfg.Agent, data, board, log)
 		if err != nil {
 			return err
 		}
 		a.OnReady(func() { host.Ready(cmd.OutOrStdout(), "this host", board) })
+		shown.stages, shown.seen = a.Stages, a.Seen
 		start("agent", a.Run)
 	} else {
 		fmt.Fprintln(cmd.OutOrStdout(), "ready: brain in", data)
+	}
+	if err := loopback(data, cfg.Metrics, shown, start); err != nil {
+		return err
 	}
 	go print(ctx, cmd.OutOrStdout(), b)
 	select {
@@ -139,6 +149,35 @@ func run(cmd *cobra.Command, g *global, withAgent bool, listen string) error {
 	case <-ctx.Done():
 		return nil
 	}
+}
+
+// loopback opens the door for metrics and health, behind a token file in the data
+// folder. A port that is taken is no reason not to run.
+func loopback(data, address string, shown *metrics, start func(string, func(context.Context) error)) error {
+	if address == "off" {
+		return nil
+	}
+	token, err := api.TokenFile(data)
+	if err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(shown)
+	door := &api.Loopback{Address: address, Token: token, Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Healthy: func() error {
+		for _, c := range shown.board.Components() {
+			if c.State == health.Off.String() && c.Name != "" && !strings.HasPrefix(c.Name, "sensor.") {
+				return fmt.Errorf("%s is off: %s", c.Name, c.Reason)
+			}
+		}
+		return nil
+	}}
+	start("metrics", func(ctx context.Context) error {
+		if err := door.Run(ctx); err != nil {
+			shown.board.Set("door.metrics", health.Degraded, err.Error()+"; set metrics: to another loopback address or off")
+		}
+		return nil
+	})
+	return nil
 }
 
 // localAgent enrols and builds the agent of this very process.

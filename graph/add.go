@@ -254,6 +254,9 @@ func (p *Process) serve(s Serve) {
 	inFlight := 1
 	for i := range p.Serving {
 		old := &p.Serving[i]
+		if old.Request == s.Request && old.Seen == s.Seen {
+			return // its body, told after its head
+		}
 		if old.To != 0 {
 			continue
 		}

@@ -167,7 +167,8 @@ type Request struct {
 	Uploads []*event.Upload
 	Tokens  []string
 	UA      string
-	seen    uint32 // bit per event.HttpActivity_Seen
+	seen    uint32    // bit per event.HttpActivity_Seen
+	ordinal [8]uint32 // per Seen: place in its connection, from 1
 }
 
 // Seen tells whether a sensor of that kind saw the request.

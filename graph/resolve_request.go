@@ -23,7 +23,10 @@ func (g *Graph) request(flow NodeID, ev *event.Event, t int64) NodeID {
 	fl := g.Node(flow).Flow
 	for _, id := range fl.requests {
 		n := g.Node(id)
-		if n == nil || n.Request.Seen(a.Seen) || !sameRequest(n.Request.Ref, a.Request) || abs(t-n.First) > 2*slack {
+		if n == nil || !sameRequest(n.Request.Ref, a.Request) || abs(t-n.First) > 2*slack {
+			continue
+		}
+		if n.Request.Seen(a.Seen) && !n.Request.again(a) {
 			continue
 		}
 		g.fillRequest(n, a)
@@ -62,6 +65,12 @@ func (g *Graph) loggedRequest(a *event.HttpActivity, t int64) NodeID {
 	return 0
 }
 
+// again tells whether a sensor speaks of a request it told before: its head first, its
+// body when that came later.
+func (r *Request) again(a *event.HttpActivity) bool {
+	return int(a.Seen) < len(r.ordinal) && r.ordinal[a.Seen] == a.Ordinal+1 && (a.BodyLen > 0 || len(a.Params) > 0)
+}
+
 func sameRequest(a, b *entity.Request) bool {
 	return a.GetMethod() == b.GetMethod() && a.GetUri() == b.GetUri()
 }
@@ -69,6 +78,9 @@ func sameRequest(a, b *entity.Request) bool {
 func (g *Graph) fillRequest(n *Node, a *event.HttpActivity) {
 	r := n.Request
 	r.seen |= 1 << a.Seen
+	if int(a.Seen) < len(r.ordinal) {
+		r.ordinal[a.Seen] = a.Ordinal + 1
+	}
 	if a.Script != "" {
 		r.Script = a.Script
 	}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ringwall/ringwall/brain"
+	"github.com/ringwall/ringwall/funnel"
+	"github.com/ringwall/ringwall/health"
+)
+
+// metrics shows the counters of both roles to Prometheus. Everything is read when it
+// is asked for; nothing is counted twice.
+type metrics struct {
+	board  *health.Board
+	brain  *brain.Brain
+	stages func() []funnel.StageCounts // of the agent in this process; nil without one
+	seen   func() uint64
+}
+
+var (
+	stageItems  = desc("stage_items_total", "Items by what the stage did with them: in, white, black, passed, errors.", "layer", "stage", "outcome")
+	stageTime   = desc("stage_seconds", "Time of a judgement, upper bound of its bucket, by quantile.", "layer", "stage", "quantile")
+	lostEvents  = desc("lost_total", "Events lost, by sensor and class.", "class")
+	componentUp = desc("component_up", "1 on, 0.5 degraded, 0 off.", "component")
+	counts      = desc("count", "What the brain has done and holds.", "what")
+	agentSeen   = desc("agent_events_total", "Events the agent of this process took.")
+)
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("ringwall_"+name, help, labels, nil)
+}
+
+// Describe implements prometheus.Collector.
+func (m *metrics) Describe(c chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{stageItems, stageTime, lostEvents, componentUp, counts, agentSeen} {
+		c <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m *metrics) Collect(c chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		c <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	total := func(d *prometheus.Desc, v uint64, labels ...string) {
+		c <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	if m.stages != nil {
+		total(agentSeen, m.seen())
+		for _, s := range m.stages() {
+			for outcome, n := range map[string]uint64{"in": s.In, "white": s.White, "black": s.Black, "passed": s.Passed, "errors": s.Errors} {
+				total(stageItems, n, s.Layer, s.Stage, outcome)
+			}
+			gauge(stageTime, s.P50.Seconds(), s.Layer, s.Stage, "0.5")
+			gauge(stageTime, s.P99.Seconds(), s.Layer, s.Stage, "0.99")
+		}
+	}
+	for class, n := range m.board.LossTotals() {
+		total(lostEvents, n, class)
+	}
+	for _, k := range m.board.Components() {
+		gauge(componentUp, map[string]float64{"on": 1, "degraded": 0.5}[k.State], k.Name)
+	}
+	for what, n := range m.brain.Status(context.Background()).Counts {
+		gauge(counts, float64(n), what)
+	}
+}
