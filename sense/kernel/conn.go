@@ -5,7 +5,6 @@ package kernel
 import (
 	"net/netip"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
@@ -14,6 +13,7 @@ import (
 	"github.com/ringwall/ringwall/event"
 	"github.com/ringwall/ringwall/wire/fastcgi"
 	"github.com/ringwall/ringwall/wire/http"
+	"github.com/ringwall/ringwall/wire/http/activity"
 )
 
 // conn is one socket on which requests arrive. Its parser follows the framing over all
@@ -149,25 +149,11 @@ func (cn *conn) begin(a *event.HttpActivity) {
 
 // httpRequest begins the payload from a head.
 func (d *decoder) httpRequest(m *http.Message, r *dataRecord, ordinal uint32) *event.HttpActivity {
-	red := d.opt.Redact
-	a := &event.HttpActivity{Op: event.HttpActivity_REQUEST, Seen: event.HttpActivity_SOCKET, Ordinal: ordinal,
-		Request: &entity.Request{Flow: d.flow(&r.tuple, true), Method: clean(m.Method), Uri: clean(red.URI(m.Target)), Host: clean(m.Get("Host"))}}
+	a := d.web.Request(m)
+	a.Seen, a.Ordinal, a.Request.Flow = event.HttpActivity_SOCKET, ordinal, d.flow(&r.tuple, true)
 	if a.Request.Flow == nil {
 		a.Channel = r.inode
 	}
-	for i, hd := range m.Headers {
-		if i == maxHeaders {
-			break
-		}
-		a.Headers = append(a.Headers, &event.Header{Name: clean(hd.Name), Value: clean(d.header(hd.Name, hd.Value))})
-	}
-	a.BodyLen = uint64(max(m.Stated, 0))
-	a.UserAgent, a.ContentType = clean(red.Text(m.Get("User-Agent"))), clean(m.Get("Content-Type"))
-	if m.Flags != 0 {
-		a.Oddities = strings.Split(m.Flags.String(), ",")
-	}
-	_, query := http.SplitTarget(m.Target)
-	a.Params = d.params(nil, query, "query")
 	return a
 }
 
@@ -176,9 +162,9 @@ func (d *decoder) tellRequest(h *header, cn *conn, contentType string, body []by
 	a := cn.told
 	if len(body) > 0 {
 		cn.bodyHas = len(body)
-		d.bodyFeatures(a, contentType, body)
+		d.web.Body(a, contentType, body, uint64(len(body)) == a.BodyLen)
 	}
-	a.Tokens = tokens(a)
+	a.Tokens = activity.Tokens(a)
 	ev := d.event(h.boot, &h.actor)
 	ev.Payload = &event.Event_Http{Http: a}
 	d.emit(ev)
@@ -194,11 +180,11 @@ func (d *decoder) tellBody(h *header, cn *conn, contentType string, body []byte,
 	cn.told, a.BodyLen = a, bodyLen
 	params, uploads := len(a.Params), len(a.Uploads)
 	cn.bodyHas = len(body)
-	d.bodyFeatures(a, contentType, body)
+	d.web.Body(a, contentType, body, uint64(len(body)) == bodyLen)
 	if len(a.Params) == params && len(a.Uploads) == uploads {
 		return
 	}
-	a.Tokens = tokens(a)
+	a.Tokens = activity.Tokens(a)
 	ev := d.event(h.boot, &h.actor)
 	ev.Payload = &event.Event_Http{Http: a}
 	d.emit(ev)
@@ -242,7 +228,7 @@ func (d *decoder) fcgiBegin(h *header, r *dataRecord, cn *conn, v map[string]str
 		a.Channel = r.inode
 	}
 	a.BodyLen, _ = strconv.ParseUint(v["CONTENT_LENGTH"], 10, 64) // empty without a body
-	a.Params = d.params(nil, v["QUERY_STRING"], "query")
+	d.web.Query(a, v["QUERY_STRING"])
 	cn.begin(a)
 	d.tellRequest(h, cn, "", nil)
 }

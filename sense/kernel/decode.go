@@ -10,10 +10,10 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"unicode/utf8"
 
 	"github.com/ringwall/ringwall/entity"
 	"github.com/ringwall/ringwall/event"
+	"github.com/ringwall/ringwall/wire/http/activity"
 )
 
 // decoder turns records into events. record may be called from one goroutine per ring:
@@ -27,7 +27,7 @@ type decoder struct {
 	inbound  map[uint64]bool // socket cookie → was accepted; precious ring only
 	unlisted atomic.Uint64   // reads whose path is on no list after all
 	pairs    map[[2]uint64]bool
-	plain    map[string]string // headers as redacted, at most 1 MB
+	web      *activity.Writer // for the precious ring's goroutine
 
 	lossEpoch atomic.Uint32 // rises when request records were lost
 	mute      func(cookie uint64)
@@ -36,28 +36,13 @@ type decoder struct {
 func newDecoder(cfg *Config, opt *Options) *decoder {
 	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // without /proc the boot stays unnamed
 	d := &decoder{cfg: cfg, opt: opt, bootID: strings.TrimSpace(string(id)), procs: newProcesses(cfg.MaxProcesses),
-		inbound: map[uint64]bool{}, pairs: map[[2]uint64]bool{}, plain: map[string]string{}}
+		inbound: map[uint64]bool{}, pairs: map[[2]uint64]bool{}, web: activity.New(opt.Redact)}
 	d.conns = newConns(d, cfg.MaxConnections)
 	return d
 }
 
-// clean makes text fit for protobuf: bytes that are no UTF-8 become \xNN.
-func clean(s string) string {
-	if utf8.ValidString(s) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); {
-		r, n := utf8.DecodeRuneInString(s[i:])
-		if r == utf8.RuneError && n == 1 {
-			fmt.Fprintf(&b, `\x%02x`, s[i])
-		} else {
-			b.WriteString(s[i : i+n])
-		}
-		i += n
-	}
-	return b.String()
-}
+// clean makes text fit for protobuf.
+func clean(s string) string { return activity.Clean(s) }
 
 // event begins an event of this moment and actor.
 func (d *decoder) event(boot uint64, a *actor) *event.Event {
