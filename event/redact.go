@@ -46,7 +46,7 @@ var (
 )
 
 // Secret tells whether a field of that name holds a credential.
-func Secret(name string) bool { return secretName.MatchString(name) }
+func Secret(name string) bool { return maySecret(name) && secretName.MatchString(name) }
 
 // Text replaces the credentials that free text shows: pairs, URLs with user
 // information, authentication schemes, well-known flags and card numbers.
@@ -66,9 +66,19 @@ func (r *Redactor) Text(s string) string {
 			return g[1] + ":" + r.Hash(g[2]) + "@"
 		})
 	}
-	s = sub(scheme, s)
-	s = sub(flagNext, s)
-	s = sub(pairs, s)
+	h := hintsOf(s)
+	if h&mayScheme != 0 {
+		s = sub(scheme, s)
+	}
+	if h&mayFlag != 0 {
+		s = sub(flagNext, s)
+	}
+	if h&mayPair != 0 {
+		s = sub(pairs, s)
+	}
+	if h&mayDigits == 0 {
+		return s
+	}
 	return digits.ReplaceAllStringFunc(s, func(m string) string {
 		if luhn(m) {
 			return r.Hash(m)

@@ -3,6 +3,7 @@
 package event
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -67,6 +68,24 @@ func TestOrdinaryTextStays(t *testing.T) {
 	}
 }
 
+// FuzzHintsMissNothing: what an expression matches, the hints must have named.
+func FuzzHintsMissNothing(f *testing.F) {
+	for _, s := range []string{"Bearer abcdefgh", "redis-cli -a x", "--password x", "my_token=abc", "AUTH default x", "4111 1111 1111 1111", "curl -u a:b", "mysqldump -pX"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		h := hintsOf(s)
+		for re, need := range map[*regexp.Regexp]hint{scheme: mayScheme, flagNext: mayFlag, pairs: mayPair, digits: mayDigits} {
+			if h&need == 0 && re.MatchString(s) {
+				t.Errorf("%v matches %q, no hint", re, s)
+			}
+		}
+		if secretName.MatchString(s) && !maySecret(s) {
+			t.Errorf("secret name %q, no hint", s)
+		}
+	})
+}
+
 func FuzzRedact(f *testing.F) {
 	f.Add("GET /?token=x", "redis-cli -a b")
 	f.Fuzz(func(t *testing.T, a, b string) {
@@ -75,4 +94,23 @@ func FuzzRedact(f *testing.F) {
 		_ = redactor.Argv([]string{a, b, a})
 		_ = redactor.Header(a, b)
 	})
+}
+
+func BenchmarkText(b *testing.B) {
+	for _, s := range []string{"/index.php?page=2&sort=name", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0", "tar czf - /srv/www | ssh data cat"} {
+		b.Run(s[:6], func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				redactor.Text(s)
+			}
+		})
+	}
+}
+
+func BenchmarkArgv(b *testing.B) {
+	argv := []string{"/usr/bin/python3", "/usr/lib/tool.py", "--verbose", "--name=web", "-o", "/tmp/out.txt"}
+	b.ReportAllocs()
+	for b.Loop() {
+		redactor.Argv(argv)
+	}
 }
