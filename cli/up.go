@@ -34,8 +34,10 @@ type Config struct {
 	Metrics string `yaml:"metrics"`
 }
 
+const defaultMetrics = "127.0.0.1:9310"
+
 func (g *global) load(cmd *cobra.Command) (Config, error) {
-	cfg := Config{Agent: agent.DefaultConfig(), Brain: brain.DefaultConfig(), Metrics: "127.0.0.1:9310"}
+	cfg := Config{Agent: agent.DefaultConfig(), Brain: brain.DefaultConfig(), Metrics: defaultMetrics}
 	path := g.config
 	if path == "" {
 		path = filepath.Join(g.data, "ringwall.yaml")
