@@ -74,6 +74,9 @@ func (s *Stream) Begin(seq uint32) { *s = Stream{next: seq + 1, open: true, out:
 // Open tells whether a position in the stream is known.
 func (s *Stream) Open() bool { return s.open }
 
+// Expected is the sequence number of the next byte, where one is known.
+func (s *Stream) Expected() (seq uint32, ok bool) { return s.next, s.open }
+
 // Held is how many bytes wait for missing ones.
 func (s *Stream) Held() int { return s.held }
 
