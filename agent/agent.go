@@ -29,6 +29,7 @@ import (
 	"github.com/ringwall/ringwall/identity"
 	"github.com/ringwall/ringwall/sense/files"
 	"github.com/ringwall/ringwall/sense/kernel"
+	"github.com/ringwall/ringwall/sense/logs"
 	"github.com/ringwall/ringwall/spool"
 	"github.com/ringwall/ringwall/verdict"
 )
@@ -190,6 +191,12 @@ func (a *Agent) sensors() map[string]sensor {
 		return files.New(a.cfg.Files, files.Options{
 			Root: a.cfg.Scope.Root, State: filepath.Join(a.opt.Data, "files.seen"),
 			Clock: a.clock, Board: a.opt.Board, Emit: a.Emit,
+		})
+	})
+	add("logs", a.cfg.Sensors["logs"], func() (sensor, error) {
+		return logs.New(a.cfg.Logs, logs.Options{
+			Root: a.cfg.Scope.Root, State: filepath.Join(a.opt.Data, "logs.seen"),
+			Clock: a.clock, Board: a.opt.Board, Redact: a.redact, Emit: a.Emit,
 		})
 	})
 	return out

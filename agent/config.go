@@ -6,20 +6,26 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/ringwall/ringwall/file"
 	"github.com/ringwall/ringwall/sense/files"
+	"github.com/ringwall/ringwall/sense/logs"
 )
 
 // Config of an agent. The zero value of a field means its default.
 type Config struct {
 	Host    string            `yaml:"host"`    // default: the machine's name
-	Sensors map[string]Switch `yaml:"sensors"` // kernel, files: on (default) or off
+	Sensors map[string]Switch `yaml:"sensors"` // kernel, files, logs: on (default) or off
 	Scope   Scope             `yaml:"scope"`
 	Kernel  Kernel            `yaml:"kernel"`
 	Files   files.Config      `yaml:"files"`
+	Logs    logs.Config       `yaml:"logs"`
 	File    file.Config       `yaml:"file"` // the file funnel
 }
+
+var sensorNames = []string{"kernel", "files", "logs"}
 
 // Switch is on or off in the configuration file.
 type Switch bool
@@ -54,8 +60,8 @@ type Kernel struct {
 // DefaultConfig has every sensor on.
 func DefaultConfig() Config {
 	return Config{
-		Sensors: map[string]Switch{"kernel": true, "files": true},
-		Kernel:  Kernel{Syscalls: true}, Files: files.DefaultConfig(), File: file.DefaultConfig(),
+		Sensors: map[string]Switch{"kernel": true, "files": true, "logs": true},
+		Kernel:  Kernel{Syscalls: true}, Files: files.DefaultConfig(), Logs: logs.DefaultConfig(), File: file.DefaultConfig(),
 	}
 }
 
@@ -63,8 +69,8 @@ func DefaultConfig() Config {
 func (c *Config) Validate() error {
 	var errs []error
 	for name := range c.Sensors {
-		if name != "kernel" && name != "files" {
-			errs = append(errs, fmt.Errorf("agent.sensors: %q is no sensor; want kernel or files", name))
+		if !slices.Contains(sensorNames, name) {
+			errs = append(errs, fmt.Errorf("agent.sensors: %q is no sensor; want one of %s", name, strings.Join(sensorNames, ", ")))
 		}
 	}
 	for _, p := range []string{c.Scope.Cgroup, c.Scope.Netns, c.Scope.Root, c.Kernel.Shared} {
@@ -72,6 +78,6 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("agent: %q is not an absolute path", p))
 		}
 	}
-	errs = append(errs, c.Files.Validate(), c.File.Validate())
+	errs = append(errs, c.Files.Validate(), c.Logs.Validate(), c.File.Validate())
 	return errors.Join(errs...)
 }

@@ -44,6 +44,7 @@ type worker struct {
 	queue   chan *event.Event
 	calls   chan func()
 
+	hold      hold
 	loose     []behaviour.Judged // black, and their entry not known yet
 	replaying bool
 	counts    workerCounts
@@ -64,7 +65,7 @@ const queueLen = 32768
 func newWorker(tenant string, rules behaviour.Matcher, cfg Config, ex *decide.Exceptions, in *intel.Stage, own *risk.Memory, out outlets, log *slog.Logger) *worker {
 	g := graph.New(tenant, cfg.Graph)
 	return &worker{
-		tenant: tenant, judge: behaviour.New(g, rules, cfg.bundle), probe: exposure.NewProbing(), intel: in, own: own, fold: incident.New(tenant, g, cfg.Incident),
+		tenant: tenant, judge: behaviour.New(g, rules, cfg.bundle), probe: exposure.NewProbing(), intel: in, own: own, hold: newHold(), fold: incident.New(tenant, g, cfg.Incident),
 		decide: decide.New(cfg.Policy, ex), except: ex, log: log, now: time.Now, out: out,
 		queue: make(chan *event.Event, queueLen), calls: make(chan func()),
 	}
@@ -91,10 +92,14 @@ func (w *worker) put(ctx context.Context, events []*event.Event) error {
 
 // run judges until ctx ends.
 func (w *worker) run(ctx context.Context) {
+	tick := time.NewTicker(heldLong / 3)
+	defer tick.Stop()
 	for {
 		select {
 		case ev := <-w.queue:
 			w.see(ev)
+		case <-tick.C:
+			w.release(w.now())
 		case f := <-w.calls:
 			f()
 		case <-ctx.Done():
@@ -115,9 +120,29 @@ func (w *worker) do(ctx context.Context, f func()) error {
 	return nil
 }
 
-// see judges one event.
+// release judges what was held back long enough.
+func (w *worker) release(now time.Time) {
+	if len(w.hold.wait) == 0 {
+		return
+	}
+	for _, ev := range w.hold.due(now) {
+		w.judgeOne(ev)
+	}
+}
+
+// see takes one event: most are judged at once.
 func (w *worker) see(ev *event.Event) {
 	w.counts.events.Add(1)
+	w.hold.passed(ev)
+	now := ev.Wall() // events' own time, so that a replay holds alike
+	if !w.hold.take(ev, now) {
+		w.judgeOne(ev)
+	}
+	w.release(now)
+}
+
+// judgeOne judges one event.
+func (w *worker) judgeOne(ev *event.Event) {
 	if ev.GetAction() != nil {
 		if !w.replaying {
 			w.out.action(ev)

@@ -154,6 +154,9 @@ func (j *judged) startAgent(ctx context.Context, host *lab.Host, share string) e
 	}
 	sensors := map[string]any{}
 	for _, name := range j.opts.Without {
+		if name == "file" || name == "log" {
+			name += "s" // the product's word for them
+		}
 		sensors[name] = "off"
 	}
 	if len(sensors) > 0 {
