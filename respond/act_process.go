@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package respond
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/ringwall/ringwall/action"
+	"github.com/ringwall/ringwall/entity"
+	"github.com/ringwall/ringwall/respond/process"
+)
+
+type kill struct{ e *Enforcer }
+
+func (k *kill) kind() action.Kind { return action.KillTree }
+
+func (k *kill) options(p *entity.Process) (process.Options, error) {
+	spare, err := k.e.host.spare()
+	if err != nil {
+		return process.Options{}, err
+	}
+	opt := process.Options{Spare: spare, Most: k.e.cfg.Caps.Tree}
+	if k.e.opt.Lineage != nil {
+		opt.Lineage = func(int, uint64) []process.Stat { return k.e.opt.Lineage(p) }
+	}
+	return opt, nil
+}
+
+func (k *kill) plan(_ context.Context, o *action.Order) (plan, error) {
+	p := o.Subject.GetProcess()
+	opt, err := k.options(p)
+	if err != nil {
+		return plan{}, err
+	}
+	found, err := process.Find(int(p.GetPid()), process.Ticks(p.GetStartNs()), opt)
+	return plan{what: fmt.Sprintf("kill %d processes: %s", len(found), named(found)), target: fmt.Sprint("pid ", p.GetPid(), " ", p.GetStartNs())}, err
+}
+
+func (k *kill) act(ctx context.Context, o *action.Order, _ *inverse) (json.RawMessage, string, error) {
+	p := o.Subject.GetProcess()
+	opt, err := k.options(p)
+	if err != nil {
+		return nil, "", err
+	}
+	killed, err := process.Kill(ctx, int(p.GetPid()), process.Ticks(p.GetStartNs()), opt)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(killed) == 0 {
+		return nil, "it had ended already", nil
+	}
+	return nil, fmt.Sprintf("%d processes killed: %s", len(killed), named(killed)), nil
+}
+
+func (k *kill) verify(_ context.Context, o *action.Order, _ *inverse) error {
+	p := o.Subject.GetProcess()
+	found, err := process.Find(int(p.GetPid()), process.Ticks(p.GetStartNs()), process.Options{})
+	if err == nil && len(found) > 0 {
+		err = fmt.Errorf("%d run: %s", len(found), named(found))
+	}
+	return err
+}
+
+func (k *kill) undo(context.Context, *action.Order, *inverse) (string, error) {
+	return "a process that was killed cannot be brought back; it may be started anew", nil
+}
+func (k *kill) resume([]held) error { return nil }
+func (k *kill) off() error          { return nil }
+func (k *kill) close()              {}
+
+func named(ps []process.Stat) string {
+	const most = 8
+	var s string
+	for i, p := range ps[:min(most, len(ps))] {
+		if i > 0 {
+			s += ", "
+		}
+		s += fmt.Sprintf("%s %d", p.Comm, p.PID)
+	}
+	if len(ps) > most {
+		s += ", …"
+	}
+	return s
+}

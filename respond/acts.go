@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package respond
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/ringwall/ringwall/action"
+	"github.com/ringwall/ringwall/event"
+	"github.com/ringwall/ringwall/health"
+	"github.com/ringwall/ringwall/respond/address"
+	"github.com/ringwall/ringwall/respond/connection"
+	"github.com/ringwall/ringwall/respond/isolate"
+	"github.com/ringwall/ringwall/respond/quarantine"
+)
+
+// actuator does one kind of action. All calls belong to the turn.
+type actuator interface {
+	kind() action.Kind
+	plan(context.Context, *action.Order) (plan, error) // looks, touches nothing
+	// act does it; doing it again is no error. The part of the inverse is replaced by
+	// the one it gives, unless that is nil.
+	act(context.Context, *action.Order, *inverse) (part json.RawMessage, what string, err error)
+	verify(context.Context, *action.Order, *inverse) error
+	undo(context.Context, *action.Order, *inverse) (note string, err error) // nothing to undo is no error
+	resume([]held) error                                                    // at start: these should hold
+	off() error                                                             // removes what is ours, known or not
+	close()
+}
+
+// plan is what an action would touch.
+type plan struct {
+	what    string // after "would"
+	target  string // what counts against the caps
+	inverse json.RawMessage
+}
+
+// errRefused is wrapped by a plan that must not be carried out.
+var errRefused = errors.New("refused")
+
+func refused(format string, a ...any) error {
+	return fmt.Errorf("%w: %s", errRefused, fmt.Sprintf(format, a...))
+}
+
+// open makes the actuators; one that cannot be had is left out, with the reason.
+func (e *Enforcer) open() error {
+	if e.opt.Netns != "" {
+		ns, err := os.Open(e.opt.Netns)
+		if err != nil {
+			return fmt.Errorf("respond: network namespace of the host: %w", err)
+		}
+		e.ns = ns
+	}
+	e.acts, e.cannot = map[action.Kind]actuator{}, map[action.Kind]error{}
+	add := func(k action.Kind, a actuator, err error) {
+		if err != nil {
+			e.cannot[k] = fmt.Errorf("%s cannot be done here: %w", k, err)
+			e.opt.Board.Set(Name+"."+string(k), health.Off, err.Error())
+			return
+		}
+		e.acts[k] = a
+		e.opt.Board.Set(Name+"."+string(k), health.On, "")
+	}
+	diag, err := connection.Open(e.ns)
+	if err != nil {
+		return fmt.Errorf("respond: %w", err)
+	}
+	e.host = &host{cfg: &e.cfg, opt: &e.opt, ns: e.ns, diag: diag}
+	var root error
+	if os.Geteuid() != 0 {
+		root = errors.New("needs root")
+	}
+	table, err := address.Open(e.ns)
+	add(action.BlockAddress, &block{e, table}, errors.Join(root, err))
+	add(action.CutConnection, &cut{e, diag}, root)
+	add(action.KillTree, &kill{e}, root)
+	store, err := quarantine.Open(e.opt.Root, e.cfg.Folder, e.cfg.WebRoots)
+	add(action.QuarantineFile, &hide{e, store}, errors.Join(root, err))
+	wall, err := isolate.Open(e.ns)
+	add(action.IsolateHost, &apart{e, wall}, errors.Join(root, err))
+	state, reason := health.On, ""
+	if len(e.cannot) > 0 {
+		state, reason = health.Degraded, fmt.Sprintf("%d of %d kinds of action cannot be done here", len(e.cannot), len(action.Sequence))
+	}
+	e.opt.Board.Set(Name, state, reason)
+	return nil
+}
+
+func (inv *inverse) left() time.Duration {
+	return time.Duration(inv.UntilNs) - time.Duration(event.BootNow())
+}
