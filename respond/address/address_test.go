@@ -54,7 +54,7 @@ func TestBlockUndoAgain(t *testing.T) {
 			if there, err := table.Blocked(netip.MustParsePrefix(c.prefix)); err != nil || !there {
 				t.Errorf("%s: blocked %v, %v", c.prefix, there, err)
 			}
-			if _, err := peer.Dial(c.hit, port); err == nil {
+			if peer.Reaches(c.hit, port) {
 				t.Errorf("%s: a packet came through", c.prefix)
 			}
 			if conn, err := peer.Dial(c.spared, port); err != nil || testnet.Echo(conn) != nil {

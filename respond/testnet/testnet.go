@@ -195,8 +195,22 @@ func (n *Net) Listen(addr string) netip.AddrPort {
 	return netip.MustParseAddrPort(l.Addr().String())
 }
 
-// Dial connects from the namespace; the wait is short, as a dropped packet has no answer.
-func (n *Net) Dial(to netip.Addr, port uint16) (net.Conn, error) {
+// patience is for what must come, short for what must not: a dropped packet has no answer.
+const (
+	patience = 10 * time.Second
+	short    = 300 * time.Millisecond
+)
+
+// Dial connects from the namespace.
+func (n *Net) Dial(to netip.Addr, port uint16) (net.Conn, error) { return n.dial(to, port, patience) }
+
+// Reaches tells whether a connection comes about within a short time.
+func (n *Net) Reaches(to netip.Addr, port uint16) bool {
+	_, err := n.dial(to, port, short)
+	return err == nil
+}
+
+func (n *Net) dial(to netip.Addr, port uint16, wait time.Duration) (net.Conn, error) {
 	n.t.Helper()
 	var c net.Conn
 	err := n.Do(func() error {
@@ -212,7 +226,8 @@ func (n *Net) Dial(to netip.Addr, port uint16) (net.Conn, error) {
 		}
 		f := os.NewFile(uintptr(fd), "socket")
 		defer f.Close()
-		_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Usec: 300000})
+		tv := unix.NsecToTimeval(wait.Nanoseconds())
+		_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &tv)
 		if err := unix.Connect(fd, sa); err != nil {
 			return err
 		}
@@ -226,8 +241,13 @@ func (n *Net) Dial(to netip.Addr, port uint16) (net.Conn, error) {
 }
 
 // Echo tells whether a connection carries a line there and back.
-func Echo(c net.Conn) error {
-	_ = c.SetDeadline(time.Now().Add(300 * time.Millisecond))
+func Echo(c net.Conn) error { return echo(c, patience) }
+
+// Silent tells that it does not, within a short time.
+func Silent(c net.Conn) bool { return echo(c, short) != nil }
+
+func echo(c net.Conn, wait time.Duration) error {
+	_ = c.SetDeadline(time.Now().Add(wait))
 	defer c.SetDeadline(time.Time{})
 	if _, err := c.Write([]byte("hello\n")); err != nil {
 		return err
