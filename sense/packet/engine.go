@@ -127,6 +127,9 @@ func (e *engine) begin(k key, p *ip.Packet, wall int64) *flow {
 	if p.Proto == ip.TCP && p.Flags&ip.RST != 0 && p.Length == 0 {
 		return nil // the answer to something that was never seen
 	}
+	if t := p.Src.Port(); p.Proto == ip.ICMPv6 && (t >= 130 && t <= 137 || t == 143) {
+		return nil // the link's own housekeeping: listener and neighbour discovery (RFC 4861, 3810)
+	}
 	f := &flow{key: k, src: p.Src, dst: p.Dst, first: wall, class: datagram}
 	switch p.Proto {
 	case ip.TCP:

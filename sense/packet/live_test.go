@@ -116,8 +116,8 @@ func sniff(t testing.TB, cfg Config, emit func(*event.Event)) *Sensor {
 	return s
 }
 
-// TestMain is also the web server of the tests: the kernel sensor does not tell of its
-// own process.
+// TestMain is also the web server of the tests, because the kernel sensor does not tell
+// of its own process, and the sensor whose cost is measured.
 func TestMain(m *testing.M) {
 	if addr := os.Getenv("RINGWALL_TEST_SERVE"); addr != "" {
 		fmt.Fprintln(os.Stderr, http.ListenAndServe(addr, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -125,6 +125,9 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(w, "ok")
 		})))
 		os.Exit(1)
+	}
+	if netns := os.Getenv("RINGWALL_TEST_SENSE"); netns != "" {
+		senseUntilEnd(netns)
 	}
 	os.Exit(m.Run())
 }
@@ -267,7 +270,41 @@ func TestLoopbackOnce(t *testing.T) {
 	}
 	without.mu.Lock()
 	defer without.mu.Unlock()
-	if len(without.events) != 0 {
-		t.Errorf("loopback was not asked for: %s", show(without.events[0]))
+	for _, ev := range without.events {
+		if isRequest(ev) || ev.GetNetwork().GetFlow().Dst().Addr().IsLoopback() {
+			t.Errorf("loopback was not asked for: %s", show(ev))
+		}
+	}
+}
+
+// Packets that find the ring full are told as a loss window.
+func TestFullRingIsTold(t *testing.T) {
+	a, b := pair(t)
+	cfg := DefaultConfig()
+	cfg.Netns, cfg.Ring = b, 2*blockSize
+	var r recorder
+	s, err := New(cfg, Options{Board: health.NewBoard(), Redact: redact, Emit: r.emit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.ring.start(); err != nil { // and nobody reads
+		t.Fatal(err)
+	}
+	var c net.Conn
+	if err := inNetns(a, func() (err error) {
+		c, err = net.Dial("udp", "10.77.0.2:9")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for range 2000 {
+		_, _ = c.Write(make([]byte, 1400)) // the answer of a closed port comes back as an error
+	}
+	s.everySecond(time.Now())
+	loss := r.find(t, 1, func(ev *event.Event) bool { return ev.GetLoss() != nil })[0].GetLoss()
+	if loss.Sensor != "packet" || loss.Class != "ring" || loss.Count == 0 || loss.Count != s.Counts().Dropped || s.opt.Board.LossTotals()["packet/ring"] != loss.Count {
+		t.Errorf("%+v", loss)
 	}
 }
