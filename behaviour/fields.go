@@ -15,9 +15,10 @@ import (
 // fields shows one event, with its neighbourhood in the graph, to Sigma rules. Which
 // field each log source fills is declared in sigma.Sensors.
 type fields struct {
-	g    *graph.Graph
-	ev   *event.Event
-	fact graph.Fact
+	g     *graph.Graph
+	ev    *event.Event
+	fact  graph.Fact
+	audit bool // an exec, shown as auditd's EXECVE record
 }
 
 var processSources = map[event.ProcessActivity_Op]string{
@@ -32,6 +33,9 @@ var fileSources = map[event.FileActivity_Op]string{
 
 // LogSource names the event in Sigma's words.
 func (f *fields) LogSource() sigma.LogSource {
+	if f.audit {
+		return sigma.LogSource{Product: "linux", Service: "auditd"}
+	}
 	switch p := f.ev.Payload.(type) {
 	case *event.Event_Process:
 		return linux(processSources[p.Process.Op])
@@ -67,6 +71,8 @@ func (f *fields) Keywords() string {
 	switch p := f.ev.Payload.(type) {
 	case *event.Event_Log:
 		return p.Log.Line
+	case *event.Event_Process:
+		return "" // also as an audit record: it is no line
 	case *event.Event_Http:
 		return p.Http.Request.GetUri() + " " + p.Http.UserAgent
 	}
@@ -83,6 +89,9 @@ func number[T uint32 | uint64 | int32](n T) (string, bool) {
 func (f *fields) Field(name string) (string, bool) {
 	switch p := f.ev.Payload.(type) {
 	case *event.Event_Process:
+		if f.audit {
+			return f.execve(p.Process, name)
+		}
 		if p.Process.Op == event.ProcessActivity_PTRACE {
 			return f.ptrace(name)
 		}
@@ -185,11 +194,43 @@ func ancestors(g *graph.Graph, id graph.NodeID) string {
 	return strings.Join(names, " ")
 }
 
-func fdKind(fds []*event.Descriptor, i int) (string, bool) {
-	if i >= len(fds) {
-		return "", false
+// execve gives the fields of an audit record of type EXECVE.
+func (f *fields) execve(p *event.ProcessActivity, name string) (string, bool) {
+	switch name {
+	case "type":
+		return "EXECVE", true
+	case "exe":
+		return f.actor("Image")
+	case "comm":
+		return some(f.ev.Actor.GetComm())
 	}
-	return strings.ToLower(fds[i].Type.String()), true
+	if len(name) == 2 && name[0] == 'a' {
+		if i := int(name[1] - '0'); i >= 0 && i <= 9 && i < len(p.Argv) {
+			return p.Argv[i], true
+		}
+	}
+	return "", false
+}
+
+// fdKinds are the words for descriptors. A socket is one only with a peer: workers
+// get the listening socket of their supervisor handed down, which is "listener".
+var fdKinds = map[event.Descriptor_Type]string{
+	event.Descriptor_FILE: "file", event.Descriptor_PIPE: "pipe", event.Descriptor_TTY: "tty",
+	event.Descriptor_NULL: "null", event.Descriptor_UNIX: "unix", event.Descriptor_SOCKET: "listener",
+}
+
+func fdKind(fds []*event.Descriptor, i int) (string, bool) {
+	switch {
+	case i >= len(fds):
+		return "", false
+	case graph.HasPeer(fds[i]):
+		return "socket", true
+	case fds[i].Type == event.Descriptor_SOCKET && fds[i].Flow == nil:
+		return "other", true // netlink and the like
+	case fdKinds[fds[i].Type] == "":
+		return "other", true
+	}
+	return fdKinds[fds[i].Type], true
 }
 
 func networkField(n *event.NetworkActivity, name string) (string, bool) {

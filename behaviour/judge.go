@@ -19,7 +19,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ringwall/ringwall/behaviour/sigma"
 	"github.com/ringwall/ringwall/behaviour/trace"
 	"github.com/ringwall/ringwall/entity"
 	"github.com/ringwall/ringwall/event"
@@ -28,55 +27,29 @@ import (
 	"github.com/ringwall/ringwall/verdict"
 )
 
-// Matcher runs compiled rules over one event (package sigma in production).
-type Matcher interface {
-	Match(ev sigma.Fields, emit func(*sigma.Rule))
-}
-
-// Weights in nats. The prior says that of a hundred deeds that any rule names one is
-// part of an intrusion; levels are Sigma's.
-const (
-	prior        = -4.6
-	fromRequest  = 1.5 // brought by a web request
-	fromUpload   = 4.0 // the page that ran was itself written by an earlier request
-	fromConvict  = 3.0 // descends from something already convicted
-	sureFrom     = 2.2 // odds of 0.9: above it a finding is black
-	keepFrom     = -3.5
-	lossDiscount = 0.8 // per finding whose sensors lost something then
-)
-
-var levelWeight = map[string]float64{"informational": 0.5, "low": 1.5, "medium": 3, "high": 5, "critical": 7}
-
 // Judged is a finding with its place in the graph.
 type Judged struct {
 	Finding *verdict.Finding
 	Subject graph.NodeID
 	Path    trace.Path
 	T       int64 // steady
+
+	convicted []graph.NodeID // by this finding and nothing before it
 }
 
 // Judge owns a graph and says what is odd in it.
 type Judge struct {
 	g      *graph.Graph
-	rules  Matcher
+	rules  *rules
 	board  map[string]*health.Board // per host: what its sensors lost
 	bundle string
-
-	convicted map[entity.Key]bool
-	told      map[told]bool
+	told   told
 }
 
-type told struct {
-	rule string
-	node entity.Key
-}
-
-// toldKept bounds the memory of what was said already.
-const toldKept = 1 << 16
-
-// New makes a judge over an empty graph.
+// New makes a judge over an empty graph. Correlations among the rules are followed
+// where rules is a *sigma.Set.
 func New(g *graph.Graph, rules Matcher, bundle string) *Judge {
-	return &Judge{g: g, rules: rules, bundle: bundle, board: map[string]*health.Board{}, convicted: map[entity.Key]bool{}, told: map[told]bool{}}
+	return &Judge{g: g, rules: newRules(g, rules), bundle: bundle, board: map[string]*health.Board{}, told: newTold()}
 }
 
 // Graph is the memory behind the judge, for traces.
@@ -95,7 +68,11 @@ func (j *Judge) See(ev *event.Event) []Judged {
 		return j.Place(ev, p.Finding)
 	}
 	fact := j.g.Add(ev)
-	return j.local(ev, fact)
+	hits := j.rules.match(ev, fact)
+	if len(hits) == 0 {
+		return nil
+	}
+	return j.local(ev, fact, hits)
 }
 
 func stateOf(s string) health.State {
@@ -117,121 +94,66 @@ func (j *Judge) boardOf(host string) *health.Board {
 	return b
 }
 
-// local runs the rules over one event of our own sensors.
-func (j *Judge) local(ev *event.Event, fact graph.Fact) []Judged {
-	f := fields{g: j.g, ev: ev, fact: fact}
-	if f.LogSource() == (sigma.LogSource{}) {
-		return nil
-	}
-	var hits []*sigma.Rule
-	j.rules.Match(&f, func(r *sigma.Rule) { hits = append(hits, r) })
-	if len(hits) == 0 {
-		return nil
-	}
+// local makes a finding of the rules that spoke over one event: the gravest names it,
+// all are evidence, and together they are one witness.
+func (j *Judge) local(ev *event.Event, fact graph.Fact, hits []hit) []Judged {
 	subject := fact.Actor
 	if subject == 0 {
 		subject = fact.Object
 	}
-	best := slices.MaxFunc(hits, func(a, b *sigma.Rule) int { return a.Severity() - b.Severity() })
-	if !j.first(best.ID, subject) {
+	best := slices.MaxFunc(hits, func(a, b hit) int { return a.rule.Severity() - b.rule.Severity() })
+	if !j.told.first(j.g, best.rule.ID, subject, fact.Object) {
 		return nil
 	}
 	path := trace.Back(j.g, subject, fact.T)
+	if fact.Object != 0 && fact.Object != subject { // the thread of the deed decides in whose name a worker did it
+		if p := j.deed(subject, fact); p.Entry != 0 {
+			path = p
+		}
+	}
 	out := &verdict.Finding{
 		Host: ev.Host, WallNs: ev.WallNs, Layer: "behaviour", Stage: "sigma",
-		Rule: best.ID, Title: best.Title, Events: []*verdict.EventID{ev.ID()}, Bundle: j.bundle,
+		Rule: best.rule.ID, Title: best.rule.Title, Events: best.events, Bundle: j.bundle,
 	}
-	root := ev.ID().Text()
-	for _, r := range hits {
-		out.Techniques = append(out.Techniques, r.Techniques...)
-		out.Evidence = append(out.Evidence, &verdict.Evidence{What: r.Title, Where: describe(j.g, fact), Weight: levelWeight[r.Level], Engine: "sigma/" + r.ID, Root: root})
+	if len(out.Events) == 0 {
+		out.Events = []*verdict.EventID{ev.ID()}
+	}
+	root, where := ev.ID().Text(), describe(j.g, fact)
+	for _, h := range hits {
+		out.Techniques = append(out.Techniques, h.rule.Techniques...)
+		what := h.rule.Title
+		if h.count > 1 {
+			what = fmt.Sprintf("%s (%d)", what, h.count)
+		}
+		out.Evidence = append(out.Evidence, &verdict.Evidence{What: what, Where: where, Weight: levelWeight[h.rule.Level], Engine: "sigma/" + h.rule.ID, Root: root})
 	}
 	slices.Sort(out.Techniques)
 	out.Techniques = slices.Compact(out.Techniques)
-	out.Subjects = j.subjects(subject, fact.Object, path)
-	return j.weigh(out, subject, path, fact.T)
+	return j.weigh(out, Judged{Finding: out, Subject: subject, Path: path, T: fact.T}, fact)
 }
 
-// first tells whether the rule has not yet spoken of this node.
-func (j *Judge) first(rule string, id graph.NodeID) bool {
-	n := j.g.Node(id)
-	if n == nil {
-		return true
+// deed traces what a process did to something: the edge knows thread and goroutine.
+// The path starts at the process all the same.
+func (j *Judge) deed(subject graph.NodeID, fact graph.Fact) trace.Path {
+	n := j.g.Node(subject)
+	if n == nil || n.Process == nil || n.Process.Service == nil {
+		return trace.Path{}
 	}
-	if len(j.told) > toldKept {
-		clear(j.told)
+	p := trace.Back(j.g, fact.Object, fact.T)
+	if len(p.Hops) < 2 || p.Hops[1].Node != subject {
+		return trace.Path{}
 	}
-	k := told{rule, n.Key}
-	if j.told[k] {
-		return false
-	}
-	j.told[k] = true
-	return true
-}
-
-// weigh adds the context to a finding, scores it and remembers a conviction.
-func (j *Judge) weigh(f *verdict.Finding, subject graph.NodeID, path trace.Path, t int64) []Judged {
-	f.Evidence = append(f.Evidence, j.context(path)...)
-	odds, kept := verdict.Join(prior, f.Evidence)
-	f.Evidence = kept
-	f.Completeness = j.boardOf(f.Host).Completeness(f.WallNs-2e9, f.WallNs+1e9)
-	if len(f.Completeness.Losses) > 0 {
-		odds *= lossDiscount
-	}
-	if odds < keepFrom {
-		return nil
-	}
-	f.Score = odds.Probability()
-	if odds >= sureFrom {
-		f.Colour = verdict.Colour_BLACK
-		j.convict(subject)
-	}
-	f.SetID()
-	return []Judged{{f, subject, path, t}}
-}
-
-// convictedKept bounds the memory of convictions.
-const convictedKept = 1 << 14
-
-func (j *Judge) convict(id graph.NodeID) {
-	if len(j.convicted) > convictedKept {
-		clear(j.convicted)
-	}
-	if n := j.g.Node(id); n != nil {
-		j.convicted[n.Key] = true
-	}
-}
-
-// context is what the way to the entry says for or against.
-func (j *Judge) context(path trace.Path) []*verdict.Evidence {
-	trust := 1.0
-	if path.Guess {
-		trust = 0.5
-	}
-	var out []*verdict.Evidence
-	say := func(what string, weight float64, node graph.NodeID, root string) {
-		out = append(out, &verdict.Evidence{What: what, Where: label(j.g, node), Weight: weight * trust, Engine: "trace", Root: root})
-	}
-	if n := j.g.Node(path.Entry); n != nil && n.Kind == entity.Kind_REQUEST {
-		say("brought by a web request", fromRequest, path.Entry, "entry")
-	}
-	for i, h := range path.Hops {
-		if h.Rule == trace.ScriptOf {
-			say("the page that ran was written by an earlier request", fromUpload, h.Node, "script")
-		}
-		if n := j.g.Node(h.Node); i > 0 && n != nil && j.convicted[n.Key] {
-			say("descends from what is already convicted", fromConvict, h.Node, "convict")
-		}
-	}
-	return out
+	p.Hops = p.Hops[1:]
+	return p
 }
 
 // Place takes a finding of another layer, made from ev: it stands as it is, gets its
-// place in the graph and its trace.
+// place in the graph and its trace. The caller's finding is not changed.
 func (j *Judge) Place(ev *event.Event, f *verdict.Finding) []Judged {
 	if len(f.Subjects) == 0 {
 		return nil
 	}
+	f = f.CloneVT()
 	t := j.g.Steady(ev.Host, ev.BootNs, f.WallNs)
 	var subject graph.NodeID
 	for _, s := range f.Subjects {
@@ -239,14 +161,14 @@ func (j *Judge) Place(ev *event.Event, f *verdict.Finding) []Judged {
 			break
 		}
 	}
-	path := trace.Back(j.g, subject, t+settle)
+	out := Judged{Finding: f, Subject: subject, Path: trace.Back(j.g, subject, t+settle), T: t}
 	if f.Black() {
-		j.convict(subject)
-		if n := j.g.Node(subject); n != nil && n.File != nil && path.Entry != 0 {
-			f.Subjects = append(f.Subjects, j.g.Sighting(path.Entry, "entry"))
+		out.convicted = j.convict(out, graph.Fact{})
+		if n := j.g.Node(subject); n != nil && n.File != nil {
+			f.Subjects = append(f.Subjects, j.way(out.Path, subject, 0)...)
 		}
 	}
-	return []Judged{{f, subject, path, t}}
+	return []Judged{out}
 }
 
 // Retrace follows a finding's chain again, now that more of it is known; it tells
@@ -256,29 +178,55 @@ func (j *Judge) Retrace(old *Judged) bool {
 	return old.Path.Entry != 0
 }
 
+// Acquit takes back what a finding convicted: an exception says that it was ordinary,
+// so nothing that follows from it may weigh more for it.
+func (j *Judge) Acquit(x Judged) {
+	for _, id := range x.convicted {
+		j.g.Acquit(id)
+	}
+}
+
 // settle lets a verdict on a file, made at its close, see the writer whose open was
 // told a moment later.
 const settle = int64(5e6)
 
-func (j *Judge) subjects(actor, object graph.NodeID, path trace.Path) []*entity.Sighting {
-	var out []*entity.Sighting
-	add := func(id graph.NodeID, role string) {
-		if s := j.g.Sighting(id, role); s != nil {
-			out = append(out, s)
-		}
-	}
+// subjects names who did it, to what, and the way it came.
+func (j *Judge) subjects(x Judged, fact graph.Fact) []*entity.Sighting {
 	role := "actor"
-	if n := j.g.Node(actor); n != nil && n.Process != nil && (len(n.Process.Serving) > 0 || n.Process.Snapshot) {
+	if j.worker(x.Subject) {
 		role = "worker" // serves others too: never the one to kill
 	}
-	add(actor, role)
-	if object != actor {
-		add(object, "object")
+	out := []*entity.Sighting{j.g.Sighting(x.Subject, role)}
+	if fact.Object != x.Subject && fact.Object != 0 {
+		out = append(out, j.g.Sighting(fact.Object, "object"))
 	}
-	if path.Entry != 0 && path.Entry != actor && path.Entry != object {
-		add(path.Entry, "entry")
+	return append(out, j.way(x.Path, x.Subject, fact.Object)...)
+}
+
+// way names the entry, the requests on the way to it (role "via") and, where such a
+// request carried the very words of what was done, its sender as a source.
+func (j *Judge) way(path trace.Path, subject, object graph.NodeID) []*entity.Sighting {
+	var out []*entity.Sighting
+	if path.Entry != 0 && path.Entry != subject && path.Entry != object {
+		out = append(out, j.g.Sighting(path.Entry, "entry"))
+	}
+	for _, id := range path.Passing(j.g) {
+		if id == subject || id == object {
+			continue
+		}
+		via := j.g.Sighting(id, "via")
+		out = append(out, via)
+		if from := via.GetRequest().GetFlow().Src().Addr(); from.IsValid() && !path.Guess && trace.Shares(j.g, id, subject) {
+			out = append(out, &entity.Sighting{Kind: entity.Kind_ADDRESS, Role: "source", Text: from.String(), Host: via.Host})
+		}
 	}
 	return out
+}
+
+// worker tells whether a process acts for others too.
+func (j *Judge) worker(id graph.NodeID) bool {
+	n := j.g.Node(id)
+	return n != nil && n.Process != nil && (n.Process.Service != nil || n.Process.Snapshot)
 }
 
 func label(g *graph.Graph, id graph.NodeID) string {
@@ -288,18 +236,22 @@ func label(g *graph.Graph, id graph.NodeID) string {
 	return ""
 }
 
-// describe says in a few words what was done.
+// describe says in a few words what was done: the command and its object.
 func describe(g *graph.Graph, f graph.Fact) string {
 	n := g.Node(f.Actor)
 	if n == nil || n.Process == nil {
 		return label(g, f.Object)
 	}
-	text := strings.Join(n.Process.Argv, " ")
-	if text == "" {
-		text = n.Process.Exe
-	}
+	text := command(n)
 	if o := label(g, f.Object); o != "" && f.Object != f.Actor {
 		return fmt.Sprintf("%s: %s", text, o)
 	}
 	return text
+}
+
+func command(n *graph.Node) string {
+	if len(n.Process.Argv) == 0 {
+		return n.Process.Exe
+	}
+	return strings.Join(n.Process.Argv, " ")
 }

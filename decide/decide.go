@@ -14,6 +14,7 @@ package decide
 
 import (
 	"encoding/hex"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -47,8 +48,8 @@ func DefaultPolicy() Policy {
 type Decider struct {
 	policy     Policy
 	exceptions *Exceptions
-	ordered    map[string]bool // ids given already
-	reach      map[string]int  // per incident
+	ordered    map[string]bool            // ids given already
+	reach      map[string]map[string]bool // per incident: hosts and addresses touched
 }
 
 // orderedKept bounds the memory of what was ordered; the ledger drops doubles too.
@@ -69,7 +70,7 @@ func New(p Policy, ex *Exceptions) *Decider {
 	if p.Reach == 0 {
 		p.Reach = def.Reach
 	}
-	return &Decider{policy: p, exceptions: ex, ordered: map[string]bool{}, reach: map[string]int{}}
+	return &Decider{policy: p, exceptions: ex, ordered: map[string]bool{}, reach: map[string]map[string]bool{}}
 }
 
 // Decide gives the orders that follow from the finding that changed the incident,
@@ -113,11 +114,10 @@ func (d *Decider) addresses(inc *verdict.Incident, f *verdict.Finding) []netip.A
 			out = append(out, a)
 		}
 	}
-	e := inc.GetEntry()
-	switch e.GetKind() {
+	switch e := inc.GetEntry(); e.GetKind() {
 	case entity.Kind_REQUEST:
 		add(e.GetRequest().GetFlow().Src().Addr())
-	case entity.Kind_FLOW:
+	case entity.Kind_FLOW, entity.Kind_LOGIN:
 		add(e.GetFlow().Src().Addr())
 	}
 	for _, s := range f.Subjects {
@@ -138,16 +138,54 @@ func (d *Decider) order(out []action.Order, inc *verdict.Incident, f *verdict.Fi
 	if !slices.Contains(d.policy.Kinds, kind) {
 		return out
 	}
-	sum := xxh3.HashString128(inc.Id + "/" + host + "/" + string(kind) + "/" + s.Label()).Bytes()
-	id := "a-" + hex.EncodeToString(sum[:8])
-	if d.ordered[id] || d.reach[inc.Id] >= d.policy.Reach*len(action.Sequence) {
+	for _, old := range inc.Aliases { // ordered before the incidents were known to be one
+		if d.ordered[orderID(old, host, kind, s)] {
+			return out
+		}
+	}
+	id := orderID(inc.Id, host, kind, s)
+	if d.ordered[id] || !d.within(inc.Id, host, kind, s) {
 		return out
 	}
 	d.ordered[id] = true
-	d.reach[inc.Id]++
 	return append(out, action.Order{
 		ID: id, Tenant: inc.Tenant, Host: host, Kind: kind, Subject: s, Incident: inc.Id,
 		Findings: []string{f.Id}, Reason: f.Title, Policy: f.Bundle, Stage: d.policy.Stage,
 		Ordered: now, Deadline: now.Add(d.policy.Lifetime),
 	})
+}
+
+func orderID(inc, host string, kind action.Kind, s *entity.Sighting) string {
+	what := s.Label()
+	if p := s.GetProcess(); p.GetStartNs() != 0 { // one life, whatever it has become by exec
+		what = fmt.Sprint(p.Pid, "/", p.StartNs)
+	}
+	sum := xxh3.HashString128(inc + "/" + host + "/" + string(kind) + "/" + what).Bytes()
+	return "a-" + hex.EncodeToString(sum[:8])
+}
+
+// within keeps an incident to its reach: so many hosts and outside peers, and no more.
+func (d *Decider) within(inc, host string, kind action.Kind, s *entity.Sighting) bool {
+	touched := d.reach[inc]
+	if touched == nil {
+		touched = map[string]bool{}
+		d.reach[inc] = touched
+	}
+	want := []string{"host " + host}
+	if kind == action.BlockAddress || kind == action.CutConnection {
+		want = append(want, "peer "+s.Text)
+	}
+	more := 0
+	for _, w := range want {
+		if !touched[w] {
+			more++
+		}
+	}
+	if len(touched)+more > d.policy.Reach {
+		return false
+	}
+	for _, w := range want {
+		touched[w] = true
+	}
+	return true
 }

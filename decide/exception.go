@@ -32,9 +32,9 @@ type Scope struct {
 	Stage  string `json:"stage,omitempty" yaml:"stage,omitempty"`
 	Rule   string `json:"rule,omitempty" yaml:"rule,omitempty"`
 	Host   string `json:"host,omitempty" yaml:"host,omitempty"`
-	Exe    string `json:"exe,omitempty" yaml:"exe,omitempty"`   // path.Match pattern of an acting process
-	Path   string `json:"path,omitempty" yaml:"path,omitempty"` // path.Match pattern of a file
-	Source string `json:"source,omitempty" yaml:"source,omitempty"`
+	Exe    string `json:"exe,omitempty" yaml:"exe,omitempty"`       // path.Match pattern of the acting process
+	Path   string `json:"path,omitempty" yaml:"path,omitempty"`     // path.Match pattern of every file it is about
+	Source string `json:"source,omitempty" yaml:"source,omitempty"` // prefix that every client and source of it lies in
 }
 
 // Validate names what is missing.
@@ -99,41 +99,66 @@ func (s *Scope) covers(f *verdict.Finding) bool {
 			return false
 		}
 	}
-	return s.any(s.Exe, f, func(g *entity.Sighting) string { return g.GetProcess().GetExe() }) &&
-		s.any(s.Path, f, func(g *entity.Sighting) string { return g.GetFile().GetPath() }) &&
-		s.from(f)
+	return s.actor(f) && s.files(f) && s.from(f)
 }
 
-func (s *Scope) any(pattern string, f *verdict.Finding, value func(*entity.Sighting) string) bool {
-	if pattern == "" {
+// actor wants the process that acted, which findings name first.
+func (s *Scope) actor(f *verdict.Finding) bool {
+	if s.Exe == "" {
 		return true
 	}
 	for _, g := range f.Subjects {
-		if v := value(g); v != "" {
-			if ok, _ := path.Match(pattern, v); ok {
-				return true
-			}
+		if exe := g.GetProcess().GetExe(); exe != "" {
+			ok, err := path.Match(s.Exe, exe)
+			return ok && err == nil
 		}
 	}
 	return false
 }
 
+// files wants all: who excepts /srv/a did not except what was done to /etc/cron.d too.
+func (s *Scope) files(f *verdict.Finding) bool {
+	return all(s.Path != "", f, func(g *entity.Sighting) (string, bool) {
+		p := g.GetFile().GetPath()
+		return p, p != ""
+	}, func(p string) bool {
+		ok, err := path.Match(s.Path, p)
+		return ok && err == nil
+	})
+}
+
+// from wants all: an attacker who also comes from an excepted network stays one.
 func (s *Scope) from(f *verdict.Finding) bool {
-	if s.Source == "" {
-		return true
-	}
-	p, err := netip.ParsePrefix(s.Source)
-	if err != nil {
+	prefix, err := netip.ParsePrefix(s.Source)
+	if s.Source != "" && err != nil {
 		return false
 	}
-	for _, g := range f.Subjects {
+	return all(s.Source != "", f, func(g *entity.Sighting) (netip.Addr, bool) {
 		a := g.GetRequest().GetFlow().Src().Addr()
-		if g.Kind == entity.Kind_ADDRESS {
+		switch {
+		case g.Kind == entity.Kind_ADDRESS && g.Role == "source":
 			a, _ = netip.ParseAddr(g.Text)
+		case g.Kind == entity.Kind_LOGIN, g.Kind == entity.Kind_FLOW && g.Role == "entry":
+			a = g.GetFlow().Src().Addr()
 		}
-		if a.IsValid() && p.Contains(a) {
-			return true
+		return a, a.IsValid()
+	}, prefix.Contains)
+}
+
+// all holds when nothing is asked for, or when something is there and all of it is
+// covered.
+func all[T any](asked bool, f *verdict.Finding, value func(*entity.Sighting) (T, bool), covered func(T) bool) bool {
+	if !asked {
+		return true
+	}
+	some := false
+	for _, g := range f.Subjects {
+		if v, ok := value(g); ok {
+			if !covered(v) {
+				return false
+			}
+			some = true
 		}
 	}
-	return false
+	return some
 }

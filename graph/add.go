@@ -22,7 +22,7 @@ func (g *Graph) Add(ev *event.Event) Fact {
 	h := g.host(ev)
 	t := g.steady(h, ev)
 	g.now = max(g.now, t)
-	f := Fact{Host: h, T: t, Ref: Ref{h, ev.Epoch, ev.Seq}}
+	f := Fact{Host: h, T: t, Ref: g.refOf(h, ev)}
 	f.Actor = g.process(h, ev.Actor, t)
 	switch p := ev.Payload.(type) {
 	case *event.Event_Process:
@@ -34,7 +34,9 @@ func (g *Graph) Add(ev *event.Event) Fact {
 	case *event.Event_Http:
 		f.Object = g.addHTTP(&f, ev, p.Http)
 	case *event.Event_Auth:
-		f.Object = g.addAuth(&f, p.Auth)
+		f.Object = g.addAuth(&f, ev, p.Auth)
+	case *event.Event_Channel:
+		g.addChannel(&f, p.Channel)
 	case *event.Event_Tls:
 		f.Object = g.flow(h, p.Tls.Flow, t, onWire, false)
 	case *event.Event_Ssh:
@@ -44,26 +46,26 @@ func (g *Graph) Add(ev *event.Event) Fact {
 	return f
 }
 
-func (g *Graph) refOf(ev *event.Event) Ref { return Ref{g.byName[ev.Host], ev.Epoch, ev.Seq} }
-
 // host finds the resolver's state; a new boot id starts a new scope and clock.
 func (g *Graph) host(ev *event.Event) uint32 {
 	i, ok := g.byName[ev.Host]
 	if !ok {
 		i = uint32(len(g.hosts))
-		g.hosts = append(g.hosts, &host{name: ev.Host, boot: ev.BootId})
+		g.hosts = append(g.hosts, &host{name: ev.Host})
 		g.byName[ev.Host] = i
-		g.hosts[i].clear()
+		g.hosts[i].boots(g.tenant, ev.BootId)
 	}
 	if h := g.hosts[i]; h.boot != ev.BootId && ev.BootId != "" {
-		h.boot, h.known = ev.BootId, false
-		h.clear()
+		h.boots(g.tenant, ev.BootId)
 	}
 	return i
 }
 
-func (h *host) clear() {
+func (h *host) boots(tenant, id string) {
+	h.boot, h.known = id, false
+	h.scope = tenant + "/" + h.name + "/" + id
 	h.pids, h.paths, h.inodes = map[uint32]NodeID{}, map[string]NodeID{}, map[inode]NodeID{}
+	h.pages, h.peers = map[string][]NodeID{}, map[uint64]NodeID{}
 }
 
 // steady is the event's time on the host's steady clock.
@@ -109,7 +111,6 @@ func (g *Graph) inherit(parent, child NodeID) {
 	c.Process.Parent = parent
 	if c.Process.Exe == "" {
 		c.Process.Exe = p.Process.Exe
-		c.Process.Ref.Exe = p.Process.Exe
 	}
 	c.Process.Argv, c.Process.CWD = p.Process.Argv, p.Process.CWD
 	if c.Process.Ref.Container == "" {
@@ -131,17 +132,59 @@ func (g *Graph) addExec(f *Fact, ev *event.Event, p *event.ProcessActivity) Node
 		return 0
 	}
 	pr := n.Process
-	pr.Argv, pr.CWD, pr.GID, pr.TTY, pr.Env, pr.FDs, pr.Image = p.Argv, p.Cwd, p.Gid, p.Tty, p.Env, p.Fds, p.Image
+	pr.Argv, pr.CWD = p.Argv, g.word(p.Cwd)
+	g.grew(n, argvBytes(p.Argv)-int(pr.argvBytes))
+	pr.argvBytes = int32(argvBytes(p.Argv))
 	if p.Image.GetPath() != "" {
-		pr.Exe, pr.Ref.Exe = p.Image.Path, p.Image.Path
+		pr.Exe = g.word(p.Image.Path)
 	} else if ev.Actor.GetExe() != "" {
-		pr.Exe, pr.Ref.Exe = ev.Actor.Exe, ev.Actor.Exe
+		pr.Exe = g.word(ev.Actor.Exe)
 	}
-	pr.Ref.Comm, pr.Ref.Uid = ev.Actor.Comm, ev.Actor.Uid
+	pr.Ref.Comm, pr.Ref.Uid = g.word(ev.Actor.Comm), ev.Actor.Uid
 	pr.Snapshot = pr.Snapshot || p.Op == event.ProcessActivity_SNAPSHOT
 	pr.Execs++
-	g.link(image, f.Actor, Ran, f.T, ev.Actor, f.Ref)
+	g.ran(image, f, ev)
+	if fl := inherited(p.Fds); fl != nil && !pr.Snapshot {
+		if id := g.flow(f.Host, fl, f.T, onWire, false); id != 0 {
+			g.link(id, f.Actor, Held, f.T, ev.Actor, f.Ref)
+		}
+	}
 	return f.Actor
+}
+
+// ran writes who ran the file. Only files that somebody was seen to write lead
+// anywhere, so the others (/bin/sh) keep no list of who ran them.
+func (g *Graph) ran(file NodeID, f *Fact, ev *event.Event) {
+	if n := g.Node(file); n != nil {
+		g.linkIn(file, f.Actor, Ran, f.T, ev.Actor, f.Ref, n.File.Writer != 0)
+	}
+}
+
+// inherited is the internet connection that was handed over as descriptor 0, as
+// inetd and sshd do.
+func inherited(fds []*event.Descriptor) *entity.Flow {
+	if len(fds) > 0 && HasPeer(fds[0]) {
+		return fds[0].Flow
+	}
+	return nil
+}
+
+// HasPeer tells whether a descriptor is a socket with an internet peer: listening
+// sockets and others that were only handed down are not.
+func HasPeer(d *event.Descriptor) bool {
+	if d.GetType() != event.Descriptor_SOCKET || d.Flow.GetSrcPort() == 0 || d.Flow.GetDstPort() == 0 {
+		return false
+	}
+	src, dst := d.Flow.Src().Addr(), d.Flow.Dst().Addr()
+	return src.IsValid() && dst.IsValid() && !src.IsUnspecified() && !dst.IsUnspecified()
+}
+
+func argvBytes(argv []string) int {
+	n := 16 * len(argv)
+	for _, a := range argv {
+		n += len(a)
+	}
+	return n
 }
 
 func (g *Graph) addFile(f *Fact, ev *event.Event, a *event.FileActivity) NodeID {
@@ -154,11 +197,11 @@ func (g *Graph) addFile(f *Fact, ev *event.Event, a *event.FileActivity) NodeID 
 		id = g.unlink(f.Host, a.File, f.T)
 	case event.FileActivity_READ, event.FileActivity_SCRIPT:
 		id = g.file(f.Host, a.File, f.T)
-		typ := Read
 		if a.Op == event.FileActivity_SCRIPT {
-			typ = Ran
+			g.ran(id, f, ev)
+		} else {
+			g.link(id, f.Actor, Read, f.T, ev.Actor, f.Ref)
 		}
-		g.link(id, f.Actor, typ, f.T, ev.Actor, f.Ref)
 	case event.FileActivity_SWEPT:
 		id = g.file(f.Host, a.File, f.T)
 	default:
@@ -174,6 +217,7 @@ func (g *Graph) wrote(f *Fact, id NodeID, ev *event.Event) {
 		return
 	}
 	n.File.Writer, n.File.Wrote = f.Actor, f.T
+	g.written(f.Host, id, n)
 	g.link(f.Actor, id, Wrote, f.T, ev.Actor, f.Ref)
 }
 
@@ -211,9 +255,6 @@ func (g *Graph) addNetwork(f *Fact, ev *event.Event, a *event.NetworkActivity) N
 	return id
 }
 
-// servingKept bounds the requests remembered per worker.
-const servingKept = 64
-
 func (g *Graph) addHTTP(f *Fact, ev *event.Event, a *event.HttpActivity) NodeID {
 	at := onWire
 	if a.Seen == event.HttpActivity_SOCKET || a.Seen == event.HttpActivity_TLS {
@@ -226,87 +267,46 @@ func (g *Graph) addHTTP(f *Fact, ev *event.Event, a *event.HttpActivity) NodeID 
 	if a.Op == event.HttpActivity_RESPONSE {
 		return g.answered(f, flow, a)
 	}
-	id := g.request(flow, ev, f.T)
+	id := g.request(flow, f, a)
 	if id == 0 {
 		return 0
 	}
-	if a.Script != "" {
-		if file := g.file(f.Host, &entity.File{Path: a.Script}, f.T); file != 0 {
-			g.link(file, id, Executed, f.T, ev.Actor, f.Ref)
-		}
+	serving := a.Seen == event.HttpActivity_SOCKET || a.Seen == event.HttpActivity_TLS || a.Seen == event.HttpActivity_FASTCGI
+	if file := g.script(f, a, serving); file != 0 {
+		g.linkIn(file, id, Executed, f.T, ev.Actor, f.Ref, true)
 	}
-	if p := g.Node(f.Actor); p != nil && a.Seen != event.HttpActivity_WIRE && a.Seen != event.HttpActivity_LOG {
-		p.Process.serve(Serve{Request: id, Seen: a.Seen, TID: ev.Actor.GetTid(), G: ev.Actor.GetGoroutine(), From: f.T, conn: connOf(a)})
+	if n := g.Node(f.Actor); n != nil && serving {
+		g.serve(n, Serve{Request: id, Seen: a.Seen, TID: ev.Actor.GetTid(), G: ev.Actor.GetGoroutine(), From: f.T, conn: connOf(a), ordinal: a.Ordinal})
 		g.link(id, f.Actor, Served, f.T, ev.Actor, f.Ref)
 	}
 	return id
 }
 
-func connOf(a *event.HttpActivity) uint64 {
-	if a.Channel != 0 {
-		return a.Channel
+// peersKept bounds the unix sockets whose other end is remembered per host.
+const peersKept = 1 << 14
+
+// addChannel remembers who is at the other end of a unix socket.
+func (g *Graph) addChannel(f *Fact, a *event.ChannelActivity) {
+	if a.Op != event.ChannelActivity_UNIX_PAIR {
+		return
 	}
-	return a.Request.GetFlow().GetCookie()
+	peers := g.hosts[f.Host].peers
+	if len(peers) >= peersKept {
+		clear(peers)
+	}
+	if peer := g.process(f.Host, &entity.Process{Pid: a.PeerPid}, f.T); peer != 0 && peer != f.Actor {
+		peers[a.InodeA] = peer
+	}
+	if f.Actor != 0 && a.InodeB != 0 {
+		peers[a.InodeB] = f.Actor
+	}
 }
 
-// serve puts a request into the hands of the process and learns its thread model.
-func (p *Process) serve(s Serve) {
-	inFlight := 1
-	for i := range p.Serving {
-		old := &p.Serving[i]
-		if old.Request == s.Request && old.Seen == s.Seen {
-			return // its body, told after its head
-		}
-		if old.To != 0 {
-			continue
-		}
-		if s.Seen == event.HttpActivity_FASTCGI && old.Seen == s.Seen {
-			old.To = s.From // the boundary of a FastCGI worker is its next BEGIN_REQUEST
-			continue
-		}
-		if old.conn == s.conn {
-			continue // pipelined on one connection
-		}
-		inFlight++
-		if old.TID == s.TID {
-			p.loop = true
-		}
-	}
-	p.peak = max(p.peak, inFlight)
-	if len(p.Serving) >= servingKept {
-		p.Serving = append(p.Serving[:0], p.Serving[servingKept/2:]...)
-	}
-	p.Serving = append(p.Serving, s)
-}
-
-func (g *Graph) answered(f *Fact, flow NodeID, a *event.HttpActivity) NodeID {
-	if p := g.Node(f.Actor); p != nil {
-		for i := range p.Process.Serving {
-			s := &p.Process.Serving[i]
-			if s.To != 0 || s.conn != connOf(a) || s.Seen == event.HttpActivity_FASTCGI {
-				continue
-			}
-			s.To = f.T
-			if r := g.Node(s.Request); r != nil && r.Request != nil && a.Status != 0 {
-				r.Request.Status = a.Status
-			}
-			return s.Request
-		}
-	}
-	if n := g.Node(flow); n != nil {
-		for _, id := range n.Flow.requests {
-			if r := g.Node(id); r != nil && r.Request.Status == 0 {
-				r.Request.Status = a.Status
-				return id
-			}
-		}
-	}
-	return 0
-}
-
-func (g *Graph) addAuth(f *Fact, a *event.Authentication) NodeID {
+// addAuth writes a log-in down. It begins the process that the log line names, where
+// it came over the network or at a console; su and sudo go on with what was there.
+func (g *Graph) addAuth(f *Fact, ev *event.Event, a *event.Authentication) NodeID {
 	flow := g.flow(f.Host, a.Flow, f.T, onWire, false)
-	if a.Outcome != event.Authentication_SUCCESS {
+	if a.Outcome != event.Authentication_SUCCESS || flow == 0 && a.Service != "login" {
 		return flow
 	}
 	what := a.Service
@@ -314,13 +314,12 @@ func (g *Graph) addAuth(f *Fact, a *event.Authentication) NodeID {
 		what = n.Key.String()
 	}
 	login := g.text(entity.Kind_LOGIN, g.scope(f.Host)+"/"+what, a.User, f.T)
+	if n := g.Node(login); n != nil {
+		n.Host = f.Host
+	}
 	g.link(flow, login, LoggedIn, f.T, nil, f.Ref)
-	if n := g.Node(flow); n != nil {
-		for _, e := range n.Out {
-			if e.Type == Accepted {
-				g.link(login, e.Peer, Began, f.T, nil, f.Ref)
-			}
-		}
+	if n := g.Node(f.Actor); n != nil && !n.Process.Snapshot {
+		g.link(login, f.Actor, Began, f.T, nil, f.Ref)
 	}
 	return login
 }

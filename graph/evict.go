@@ -12,78 +12,142 @@ import (
 // stays bounded however far over the budget the graph is.
 const evictStep = 256
 
-// evict is a clock hand over the nodes: what is older than the middle of the hot
-// window goes, live processes and files with a known writer stay twice as long. Old
-// edges are in the archive; a trace that needs them pulls them in from there.
+// clockHand goes round the nodes. Each lap over the budget that could not bring the
+// graph below it takes one more class of nodes.
+type clockHand struct {
+	place int
+	lap   int   // of this shortage
+	from  int   // where the lap began
+	cut   int64 // what was not touched since then is old
+}
+
+// The classes, in the order in which they go.
+const (
+	passing = iota // ended processes, flows, requests, files nobody wrote
+	written        // files with a writer, what served or serves
+	live           // processes that have not ended
+	tainted        // what was convicted
+)
+
+func (n *Node) class() int {
+	switch {
+	case n.Tainted:
+		return tainted
+	case n.Process != nil && n.Process.Exited == 0:
+		return live
+	case n.Process != nil && n.Process.Service != nil, n.File != nil && n.File.Writer != 0:
+		return written
+	}
+	return passing
+}
+
+// evict takes what was untouched longest until the graph is within its budget again.
+// Old edges are in the archive; a trace that needs them pulls them in from there.
 func (g *Graph) evict() {
-	if g.bytes <= g.cfg.Bytes || len(g.nodes) < 2 {
+	h := &g.hand
+	low := g.cfg.Bytes - g.cfg.Bytes/64
+	if g.bytes <= low || h.lap == 0 && g.bytes <= g.cfg.Bytes {
+		h.lap = 0
 		return
 	}
-	oldest := g.now
-	for i := range min(evictStep, len(g.nodes)) {
-		if n := &g.nodes[(g.hand+i)%len(g.nodes)]; n.Kind != entity.Kind_UNKNOWN && n.Last < oldest {
-			oldest = n.Last
-		}
+	if h.lap == 0 {
+		h.place = max(h.place, 1)
+		h.lap, h.from, h.cut = 1, h.place, g.old()
 	}
-	cut := oldest + (g.now-oldest)/4
-	for range min(evictStep, len(g.nodes)) {
-		g.hand = (g.hand + 1) % len(g.nodes)
-		n := &g.nodes[g.hand]
-		if n.Kind == entity.Kind_UNKNOWN || n.Last > cut {
+	for range min(evictStep, g.places) {
+		if h.place++; h.place >= g.places {
+			h.place = 1
+		}
+		if h.place == h.from {
+			h.lap++
+			h.cut = g.old()
+		}
+		n := g.at(h.place)
+		if n.Kind == entity.Kind_UNKNOWN || n.Last > h.cut && h.lap <= lastLap {
 			continue
 		}
-		if n.Process != nil && n.Process.Exited == 0 && g.now-n.Last < 24*3600e9 {
-			continue
+		if n.class() <= (h.lap-1)/lapsEach {
+			g.drop(NodeID(n.gen)<<32 | NodeID(h.place))
 		}
-		g.drop(NodeID(g.hand))
+		if g.bytes <= low {
+			return
+		}
 	}
 }
 
-// drop forgets one node and every edge that touches it.
+// Two laps for each class: the second cuts anew among what the first left. After the
+// last one age protects nothing.
+const (
+	lapsEach = 2
+	lastLap  = lapsEach * (tainted + 1)
+)
+
+// old is the time that parts a sample of the nodes in an older quarter and the rest.
+func (g *Graph) old() int64 {
+	var sample []int64
+	step := max(1, g.places/evictStep)
+	for p := 1; p < g.places; p += step {
+		if n := g.at(p); n.Kind != entity.Kind_UNKNOWN {
+			sample = append(sample, n.Last)
+		}
+	}
+	if len(sample) == 0 {
+		return g.now
+	}
+	slices.Sort(sample)
+	return sample[len(sample)/4]
+}
+
+// drop forgets one node. Edges of others that lead to it lead to nothing from now on,
+// because its id names a generation that is over.
 func (g *Graph) drop(id NodeID) {
-	n := &g.nodes[id]
-	for _, e := range n.In {
-		p := &g.nodes[e.Peer]
-		p.Out = slices.DeleteFunc(p.Out, func(o Edge) bool { return o.Peer == id })
-	}
-	for _, e := range n.Out {
-		p := &g.nodes[e.Peer]
-		p.In = slices.DeleteFunc(p.In, func(o Edge) bool { return o.Peer == id })
-	}
+	n := g.Node(id)
 	h := g.hosts[n.Host]
 	switch {
 	case n.Process != nil:
-		if h.pids[n.Process.Ref.GetPid()] == id {
-			delete(h.pids, n.Process.Ref.GetPid())
+		if h.pids[n.Process.Ref.Pid] == id {
+			delete(h.pids, n.Process.Ref.Pid)
 		}
 	case n.File != nil:
 		if h.paths[n.File.Path()] == id {
 			delete(h.paths, n.File.Path())
 		}
-		in := inode{n.File.Ref.GetFs(), n.File.Ref.GetInode()}
-		if h.inodes[in] == id {
-			delete(h.inodes, in)
+		for _, in := range n.File.inodes {
+			if h.inodes[in] == id {
+				delete(h.inodes, in)
+			}
+		}
+		for _, p := range n.File.Paths {
+			dropID(h.pages, scriptName(p), id)
 		}
 	case n.Flow != nil:
-		t := tupleOf(n.Flow.Ref)
-		list := slices.DeleteFunc(g.tuples[t], func(o NodeID) bool { return o == id })
-		if len(list) == 0 {
-			delete(g.tuples, t)
-		} else {
-			g.tuples[t] = list
+		dropID(g.tuples, tupleOf(n.Flow.Ref), id)
+		if n.Flow.other != (tuple{}) {
+			dropID(g.tuples, n.Flow.other, id)
 		}
 	case n.Request != nil:
-		addr := entity.Addr(n.Request.Ref.GetFlow().GetSrcIp()).String()
-		list := slices.DeleteFunc(g.recent[addr], func(o NodeID) bool { return o == id })
-		if len(list) == 0 {
-			delete(g.recent, addr)
-		} else {
-			g.recent[addr] = list
+		if f := n.Request.Ref.GetFlow(); f != nil {
+			dropID(g.recent, entity.Addr(f.SrcIp), id)
 		}
 	}
-	delete(g.byKey, n.Key)
-	g.bytes -= int64(n.bytes)
-	g.nodes[id] = Node{}
-	g.free = append(g.free, id)
+	if g.byKey[n.Key] == id {
+		delete(g.byKey, n.Key)
+	}
+	g.bytes -= int64(n.fixed) + int64(cap(n.In)+cap(n.Out))*edgeBytes
+	*n = Node{gen: n.gen}
+	g.free = append(g.free, uint32(id.place()))
 	g.evicted++
+}
+
+// dropID takes an id out of one list of an index, and the list with its last id.
+func dropID[K comparable](index map[K][]NodeID, k K, id NodeID) {
+	list, ok := index[k]
+	if !ok {
+		return
+	}
+	if list = slices.DeleteFunc(list, func(o NodeID) bool { return o == id }); len(list) == 0 {
+		delete(index, k)
+	} else {
+		index[k] = list
+	}
 }

@@ -159,15 +159,17 @@ func TestClockStepReordersNothing(t *testing.T) {
 func TestSensorsJoinOnOneRequest(t *testing.T) {
 	w := newWorld(t)
 	f := func() *entity.Flow { return flow("10.1.1.9:41001", "10.1.1.2:80", 1, 0) }
-	http := func(seen event.HttpActivity_Seen, uri string) *event.Event {
-		return &event.Event{Payload: &event.Event_Http{Http: &event.HttpActivity{Op: event.HttpActivity_REQUEST, Seen: seen, Request: &entity.Request{Flow: f(), Method: "GET", Uri: uri}}}}
+	http := func(seen event.HttpActivity_Seen, uri string, ordinal ...uint32) *event.Event {
+		return &event.Event{Payload: &event.Event_Http{Http: &event.HttpActivity{Op: event.HttpActivity_REQUEST, Seen: seen, Ordinal: append(ordinal, 0)[0], Request: &entity.Request{Flow: f(), Method: "GET", Uri: uri}}}}
 	}
 	w.add("web", 1000*ms, event.Sensor_PACKET, nil, network(event.NetworkActivity_FLOW_OPEN, f()))
 	wire1 := w.add("web", 1001*ms, event.Sensor_PACKET, nil, http(event.HttpActivity_WIRE, "/a"))
-	wire2 := w.add("web", 1002*ms, event.Sensor_PACKET, nil, http(event.HttpActivity_WIRE, "/a"))
+	wire2 := w.add("web", 1002*ms, event.Sensor_PACKET, nil, http(event.HttpActivity_WIRE, "/a", 1))
 	sock1 := w.add("web", 1001*ms, event.Sensor_KERNEL, proc(60, 1), http(event.HttpActivity_SOCKET, "/a"))
 	fcgi1 := w.add("web", 1001*ms, event.Sensor_KERNEL, proc(61, 1), http(event.HttpActivity_FASTCGI, "/a"))
-	sock2 := w.add("web", 1002*ms, event.Sensor_KERNEL, proc(60, 1), http(event.HttpActivity_SOCKET, "/a"))
+	sock2 := w.add("web", 1002*ms, event.Sensor_KERNEL, proc(60, 1), http(event.HttpActivity_SOCKET, "/a", 1))
+	body := w.add("web", 1004*ms, event.Sensor_KERNEL, proc(60, 1), http(event.HttpActivity_SOCKET, "/a", 1))
+	peer := w.add("client", 1001*ms, event.Sensor_PACKET, nil, http(event.HttpActivity_WIRE, "/a"))
 	log := http(event.HttpActivity_LOG, "/a")
 	log.GetHttp().Request.Flow.SrcPort = 0
 	line := w.add("web", 1003*ms, event.Sensor_LOGS, nil, log)
@@ -175,6 +177,8 @@ func TestSensorsJoinOnOneRequest(t *testing.T) {
 	w.same(wire1.Object, fcgi1.Object, "wire and FastCGI")
 	w.same(wire2.Object, sock2.Object, "the second request of the connection")
 	w.differ(wire1.Object, wire2.Object, "the same target asked for twice")
+	w.same(wire2.Object, body.Object, "told again with its body")
+	w.same(wire1.Object, peer.Object, "the wire at the other end")
 	w.same(wire1.Object, line.Object, "access log line")
 }
 

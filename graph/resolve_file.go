@@ -44,16 +44,33 @@ func (g *Graph) file(h uint32, f *entity.File, t int64) NodeID {
 	key := entity.KeyOf(entity.Kind_FILE, g.scope(h), strconv.FormatUint(f.Fs, 10), strconv.FormatUint(f.Inode, 10), strconv.FormatInt(birth, 10), f.Path)
 	id, ok := g.byKey[key]
 	if !ok {
-		id = g.add(Node{Key: key, Kind: entity.Kind_FILE, Host: h, First: t, Last: t, File: &File{Ref: ref, Paths: []string{f.Path}}}, 256+2*len(f.Path))
+		id = g.add(Node{Key: key, Kind: entity.Kind_FILE, Host: h, First: t, Last: t, File: &File{Ref: ref, Paths: []string{f.Path}}}, fileBytes+2*len(f.Path))
 	}
 	if f.Path != "" {
 		hs.paths[f.Path] = id
 	}
-	if f.Inode != 0 {
-		hs.inodes[in] = id
-	}
+	g.index(hs, id, g.Node(id), in)
 	return id
 }
+
+// index lets the file be found by an inode number.
+func (g *Graph) index(hs *host, id NodeID, n *Node, in inode) {
+	if in.ino == 0 {
+		return
+	}
+	hs.inodes[in] = id
+	if !slices.Contains(n.File.inodes, in) {
+		if n.File.inodes = append(n.File.inodes, in); len(n.File.inodes) > 4 {
+			if hs.inodes[n.File.inodes[0]] == id {
+				delete(hs.inodes, n.File.inodes[0])
+			}
+			n.File.inodes = slices.Delete(n.File.inodes, 0, 1)
+		}
+	}
+}
+
+// fileBytes: the File, its sighting and its entries in the indexes.
+const fileBytes = 400
 
 // contradicts: same file system, both inodes known, and they differ.
 func contradicts(known, seen *entity.File) bool {
@@ -65,9 +82,7 @@ func (g *Graph) fillFile(hs *host, id NodeID, n *Node, f *entity.File) {
 	if r.Inode == 0 && f.Inode != 0 {
 		r.Fs, r.Inode = f.Fs, f.Inode
 	}
-	if f.Inode != 0 {
-		hs.inodes[inode{f.Fs, f.Inode}] = id
-	}
+	g.index(hs, id, n, inode{f.Fs, f.Inode})
 	if r.BirthNs == 0 {
 		r.BirthNs = f.BirthNs
 	}
@@ -88,6 +103,10 @@ func (g *Graph) named(hs *host, id NodeID, n *Node, path string) {
 	hs.paths[path] = id
 	if !slices.Contains(n.File.Paths, path) && len(n.File.Paths) < 16 {
 		n.File.Paths = append(n.File.Paths, path)
+		g.grew(n, 16+len(path))
+	}
+	if n.File.Writer != 0 {
+		g.written(n.Host, id, n)
 	}
 }
 
@@ -119,9 +138,10 @@ func (g *Graph) unlink(h uint32, f *entity.File, t int64) NodeID {
 	delete(hs.paths, f.GetPath())
 	if f.GetNlink() == 0 {
 		n.File.gone = true
-		in := inode{n.File.Ref.Fs, n.File.Ref.Inode}
-		if hs.inodes[in] == id {
-			delete(hs.inodes, in)
+		for _, in := range n.File.inodes {
+			if hs.inodes[in] == id {
+				delete(hs.inodes, in)
+			}
 		}
 	}
 	g.touch(id, t)

@@ -131,6 +131,9 @@ func (fl *Flow) only(h uint32, netns uint64, g *Graph) NodeID {
 	return 0
 }
 
+// ServedAt tells whether the flow was seen to come in at that host.
+func (fl *Flow) ServedAt(host uint32) bool { return fl.Server.set && fl.Server.host == host }
+
 func (e end) is(h uint32, f *entity.Flow) bool {
 	return e.host == h &&
 		(e.netns == 0 || f.Netns == 0 || e.netns == f.Netns) &&
@@ -156,20 +159,25 @@ func (g *Graph) newFlow(tp tuple, h uint32, f *entity.Flow, t int64) NodeID {
 	if old, ok := g.byKey[key]; ok {
 		return old
 	}
-	id := g.add(Node{Key: key, Kind: entity.Kind_FLOW, Host: h, First: t, Last: t, Flow: &Flow{Ref: ref}}, 256)
+	id := g.add(Node{Key: key, Kind: entity.Kind_FLOW, Host: h, First: t, Last: t, Flow: &Flow{Ref: ref}}, flowBytes)
 	g.tuples[tp] = append(g.tuples[tp], id)
-	g.link(g.address(f.Src().Addr(), t), id, Opened, t, nil, Ref{})
+	g.linkIn(g.address(f.Src().Addr(), t), id, Opened, t, nil, Ref{}, false)
 	return id
 }
 
+// flowBytes: the Flow, its sighting and its entry in the tuples.
+const flowBytes = 520
+
 // alias makes a second conversation mean the same interval: one NAT hop.
 func (g *Graph) alias(id NodeID, f *entity.Flow) {
-	tp := tupleOf(f)
-	for _, old := range g.tuples[tp] {
-		if old == id {
-			return
-		}
+	tp, n := tupleOf(f), g.Node(id)
+	if tp == tupleOf(n.Flow.Ref) || tp == n.Flow.other {
+		return
 	}
+	if n.Flow.other != (tuple{}) {
+		dropID(g.tuples, n.Flow.other, id)
+	}
+	n.Flow.other = tp
 	g.tuples[tp] = append(g.tuples[tp], id)
 }
 

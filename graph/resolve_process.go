@@ -4,14 +4,13 @@ package graph
 
 import (
 	"strconv"
+	"unsafe"
 
 	"github.com/ringwall/ringwall/entity"
 )
 
 // scope is the key scope of things that live on one host and boot.
-func (g *Graph) scope(h uint32) string {
-	return g.tenant + "/" + g.hosts[h].name + "/" + g.hosts[h].boot
-}
+func (g *Graph) scope(h uint32) string { return g.hosts[h].scope }
 
 // process resolves a process sighting. (pid, start time) is the key. A sighting
 // without a start time (a log line, a socket owner) means the life that holds the
@@ -23,32 +22,43 @@ func (g *Graph) process(h uint32, p *entity.Process, t int64) NodeID {
 	}
 	hs := g.hosts[h]
 	id := hs.pids[p.Pid]
-	if n := g.Node(id); n != nil {
-		known := n.Process.Ref.StartNs
-		late := n.Process.Exited != 0 && t > n.Process.Exited+slack
-		if p.StartNs == 0 && !late || known == 0 || near(known, p.StartNs, tick) {
-			if known == 0 && p.StartNs != 0 {
-				n.Process.Ref.StartNs = p.StartNs
-			}
-			g.describe(n, p)
-			g.touch(id, t)
-			return id
+	n := g.Node(id)
+	if n != nil && n.Process.is(p, t) {
+		if n.Process.Ref.StartNs == 0 {
+			n.Process.Ref.StartNs = p.StartNs
 		}
-		if p.StartNs < known { // an earlier life, told late
-			if old, ok := g.byKey[g.processKey(h, p)]; ok {
-				return old
-			}
-		}
+		g.describe(n, p)
+		g.touch(id, t)
+		return id
 	}
-	ref := &entity.Process{Pid: p.Pid, StartNs: p.StartNs, Comm: p.Comm, Exe: p.Exe, Uid: p.Uid, Cgroup: p.Cgroup, Container: p.Container}
 	key := g.processKey(h, p)
+	earlier := n != nil && p.StartNs != 0 && p.StartNs < n.Process.Ref.StartNs // a life before this one, told late
 	if old, ok := g.byKey[key]; ok {
-		hs.pids[p.Pid] = old
+		if !earlier {
+			hs.pids[p.Pid] = old
+		}
 		return old
 	}
-	id = g.add(Node{Key: key, Kind: entity.Kind_PROCESS, Host: h, First: t, Last: t, Process: &Process{Ref: ref, Exe: p.Exe}}, 512)
-	hs.pids[p.Pid] = id
+	pr := &Process{Ref: ProcessRef{Pid: p.Pid, StartNs: p.StartNs, Uid: p.Uid, Cgroup: p.Cgroup}}
+	id = g.add(Node{Key: key, Kind: entity.Kind_PROCESS, Host: h, First: t, Last: t, Process: pr}, int(unsafe.Sizeof(*pr)))
+	g.describe(g.Node(id), p)
+	if !earlier {
+		hs.pids[p.Pid] = id
+	}
 	return id
+}
+
+// is tells whether a sighting of the pid can mean this life.
+func (pr *Process) is(p *entity.Process, t int64) bool {
+	over := pr.Exited != 0 && t > pr.Exited+slack
+	switch known := pr.Ref.StartNs; {
+	case p.StartNs == 0:
+		return !over
+	case known == 0:
+		return pr.Exited == 0
+	default:
+		return near(known, p.StartNs, tick)
+	}
 }
 
 // tick is USER_HZ's grain, the precision of /proc/PID/stat.
@@ -67,15 +77,15 @@ func (g *Graph) processKey(h uint32, p *entity.Process) entity.Key {
 
 // describe fills what an earlier sighting did not know.
 func (g *Graph) describe(n *Node, p *entity.Process) {
-	r := n.Process.Ref
+	r := &n.Process.Ref
 	if r.Comm == "" {
-		r.Comm = p.Comm
+		r.Comm = g.word(p.Comm)
 	}
-	if p.Exe != "" && n.Process.Exe == "" {
-		n.Process.Exe, r.Exe = p.Exe, p.Exe
+	if n.Process.Exe == "" {
+		n.Process.Exe = g.word(p.Exe)
 	}
 	if r.Container == "" {
-		r.Container = p.Container
+		r.Container = g.word(p.Container)
 	}
 	if r.Cgroup == 0 {
 		r.Cgroup = p.Cgroup

@@ -24,12 +24,19 @@ func (g *Graph) Sighting(id NodeID, role string) *entity.Sighting {
 		s.Flow = n.Flow.Ref
 	case n.Request != nil:
 		s.Request = n.Request.Ref
+	case n.Kind == entity.Kind_LOGIN:
+		for _, e := range n.In {
+			if f := g.Node(e.Peer); e.Type == LoggedIn && f != nil {
+				s.Flow = f.Flow.Ref
+			}
+		}
 	}
 	return s
 }
 
 // Resolve finds the node that a sighting made at steady time t on a host means; 0
-// when the graph has never heard of it. It makes no nodes but addresses.
+// when the graph has never heard of it. Files, flows and addresses that are new to it
+// become nodes, because a finding may be told before the event it rests on.
 func (g *Graph) Resolve(s *entity.Sighting, on string, t int64) NodeID {
 	if s.GetHost() != "" {
 		on = s.Host
@@ -47,6 +54,8 @@ func (g *Graph) Resolve(s *entity.Sighting, on string, t int64) NodeID {
 		return g.flow(h, s.Flow, t, onWire, false)
 	case entity.Kind_REQUEST:
 		return g.knownRequest(h, s.Request, t)
+	case entity.Kind_LOGIN:
+		return g.knownLogin(h, s, t)
 	case entity.Kind_ADDRESS:
 		return g.address(parseAddr(s.Text), t)
 	}
@@ -75,11 +84,20 @@ func (g *Graph) knownRequest(h uint32, r *entity.Request, t int64) NodeID {
 	}
 	var best NodeID
 	for _, id := range n.Flow.requests {
-		if q := g.Node(id); q != nil && sameRequest(q.Request.Ref, r) && (best == 0 || abs(q.First-t) < abs(g.nodes[best].First-t)) {
+		if q := g.Node(id); q != nil && sameRequest(q.Request.Ref, r) && (best == 0 || abs(q.First-t) < abs(g.Node(best).First-t)) {
 			best = id
 		}
 	}
 	return best
+}
+
+func (g *Graph) knownLogin(h uint32, s *entity.Sighting, t int64) NodeID {
+	if n := g.Node(g.flow(h, s.Flow, t, onWire, false)); n != nil {
+		if id, ok := g.byKey[entity.KeyOf(entity.Kind_LOGIN, g.scope(h)+"/"+n.Key.String(), s.Text)]; ok {
+			return id
+		}
+	}
+	return 0
 }
 
 // Steady maps a wall-clock moment of a host to its steady clock: the clocks differ

@@ -5,8 +5,8 @@
 //
 // In come findings with their trace; out come incidents that grow, merge and never
 // change their id. It believes in anchors: the entry a finding traces back to, the
-// client address behind that entry and, where the trace ends in the unknown, the
-// deepest process it reached. Findings that share an anchor within the window are
+// client addresses behind that entry and behind the requests on the way to it and,
+// where the trace ends in the unknown, the deepest process it reached. Findings that share an anchor within the window are
 // one intrusion. Only black findings open an incident; grey ones join as context.
 //
 // The worst trap: an anchor shared by the innocent (a proxy's address, a daemon).
@@ -15,7 +15,6 @@
 package incident
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/hex"
 	"fmt"
@@ -42,9 +41,6 @@ func DefaultConfig() Config { return Config{Window: 6 * time.Hour, Open: 4096} }
 // prior of an incident: a black finding alone must be able to carry it.
 const prior = -2.0
 
-// storyKept bounds the lines of one story; the archive has the rest.
-const storyKept = 500
-
 // Builder folds findings. It belongs to the goroutine of its graph.
 type Builder struct {
 	g      *graph.Graph
@@ -52,25 +48,9 @@ type Builder struct {
 	tenant string
 
 	open   map[string]*state
-	order  []string                // ids by age, for eviction
-	anchor map[entity.Key]string   // → incident id
-	grey   map[entity.Key][]member // waiting for an incident
-	greys  int
-}
-
-type state struct {
-	inc      *verdict.Incident
-	last     int64
-	members  map[string]bool
-	entries  map[entity.Key]*vote
-	evidence []*verdict.Evidence
-}
-
-type vote struct {
-	entry  *entity.Sighting
-	weight float64
-	first  int64
-	rule   trace.Rule
+	order  []string              // ids by age, for eviction
+	anchor map[entity.Key]string // → incident id
+	grey   waiting
 }
 
 type member struct {
@@ -80,14 +60,11 @@ type member struct {
 	t    int64
 }
 
-// greyKept bounds the grey findings that wait for an incident.
-const greyKept = 4096
-
 // New makes a builder over the graph its paths come from.
 func New(tenant string, g *graph.Graph, cfg Config) *Builder {
 	def := DefaultConfig()
 	cfg.Window, cfg.Open = cmp.Or(cfg.Window, def.Window), cmp.Or(cfg.Open, def.Open)
-	return &Builder{g: g, cfg: cfg, tenant: tenant, open: map[string]*state{}, anchor: map[entity.Key]string{}, grey: map[entity.Key][]member{}}
+	return &Builder{g: g, cfg: cfg, tenant: tenant, open: map[string]*state{}, anchor: map[entity.Key]string{}, grey: newWaiting()}
 }
 
 // Add folds one finding in and gives the incident that it changed; nil when it only
@@ -102,7 +79,7 @@ func (b *Builder) Add(f *verdict.Finding, subject graph.NodeID, path trace.Path,
 	}
 	if len(found) == 0 {
 		if !f.Black() {
-			b.wait(keys, m)
+			b.grey.add(keys, m)
 			return nil
 		}
 		found = []*state{b.begin(f, t)}
@@ -112,19 +89,30 @@ func (b *Builder) Add(f *verdict.Finding, subject graph.NodeID, path trace.Path,
 		b.merge(st, other)
 	}
 	b.join(st, m, keys)
-	for _, k := range keys {
-		for _, w := range b.grey[k] {
-			b.join(st, w, b.anchors(w))
-		}
-		b.greys -= len(b.grey[k])
-		delete(b.grey, k)
-	}
+	b.collect(st, keys, t)
 	b.finish(st)
 	return st.inc
 }
 
-// anchors are what this finding shares with others of its intrusion, in a fixed
-// order.
+// collect takes in the grey findings that waited for one of the anchors, and those
+// that wait for the anchors of these.
+func (b *Builder) collect(st *state, keys []entity.Key, t int64) {
+	for len(keys) > 0 {
+		var more []entity.Key
+		for _, w := range b.grey.take(keys[0]) {
+			if t-w.t <= int64(b.cfg.Window) && !st.members[w.f.Id] {
+				k := b.anchors(w)
+				b.join(st, w, k)
+				more = append(more, k...)
+			}
+		}
+		keys = append(keys[1:], more...)
+	}
+}
+
+// anchors are what this finding shares with others of its intrusion: the entry, the
+// clients behind it and behind the requests on the way, in a fixed order. A guessed
+// way shares nothing but its beginning.
 func (b *Builder) anchors(m member) []entity.Key {
 	var keys []entity.Key
 	add := func(id graph.NodeID) {
@@ -132,12 +120,16 @@ func (b *Builder) anchors(m member) []entity.Key {
 			keys = append(keys, n.Key)
 		}
 	}
+	client := func(id graph.NodeID) {
+		if fl := trace.EntryClient(b.g, id); fl != nil && !fl.Src().Addr().IsLoopback() {
+			add(b.g.Resolve(&entity.Sighting{Kind: entity.Kind_ADDRESS, Text: fl.Src().Addr().String()}, m.f.Host, m.t))
+		}
+	}
 	if m.path.Entry != 0 {
 		add(m.path.Entry)
-		if fl := trace.EntryClient(b.g, m.path.Entry); fl != nil {
-			if id := b.g.Resolve(&entity.Sighting{Kind: entity.Kind_ADDRESS, Text: fl.Src().Addr().String()}, m.f.Host, m.t); id != 0 {
-				add(id)
-			}
+		client(m.path.Entry)
+		for _, id := range m.path.Passing(b.g) {
+			client(id)
 		}
 		return keys
 	}
@@ -147,7 +139,10 @@ func (b *Builder) anchors(m member) []entity.Key {
 	}
 	for _, h := range slices.Backward(m.path.Hops) {
 		n := b.g.Node(h.Node)
-		if n == nil || n.Process != nil && (n.Process.Snapshot || n.Process.Ref.Pid == 1) {
+		if n == nil || n.Process == nil && h.Node != m.subj {
+			continue
+		}
+		if p := n.Process; p != nil && (p.Snapshot || p.Service != nil || p.Ref.Pid == 1) {
 			continue
 		}
 		add(h.Node)
@@ -185,33 +180,30 @@ func (b *Builder) holding(finding string) *state {
 	return nil
 }
 
-func (b *Builder) wait(keys []entity.Key, m member) {
-	if len(keys) == 0 {
-		return
-	}
-	if b.greys >= greyKept {
-		clear(b.grey)
-		b.greys = 0
-	}
-	last := keys[len(keys)-1] // the widest anchor: the client's address where there is one
-	b.grey[last] = append(b.grey[last], m)
-	b.greys++
-}
-
 func (b *Builder) begin(f *verdict.Finding, t int64) *state {
 	sum := xxh3.HashString128(f.Id).Bytes()
 	st := &state{
 		inc:     &verdict.Incident{Id: "i-" + hex.EncodeToString(sum[:8]), Tenant: b.tenant, State: "open", OpenedNs: f.WallNs},
 		last:    t,
-		members: map[string]bool{}, entries: map[entity.Key]*vote{},
+		members: map[string]bool{}, named: map[string]bool{}, entries: map[entity.Key]*vote{},
 	}
 	b.open[st.inc.Id] = st
 	b.order = append(b.order, st.inc.Id)
 	if len(b.order) > b.cfg.Open {
-		delete(b.open, b.order[0])
-		b.order = b.order[1:]
+		b.forget(b.order[0])
 	}
 	return st
+}
+
+// forget lets go of an incident that is in the ledger already.
+func (b *Builder) forget(id string) {
+	for _, k := range b.open[id].anchors {
+		if b.anchor[k] == id {
+			delete(b.anchor, k)
+		}
+	}
+	delete(b.open, id)
+	b.order = slices.DeleteFunc(b.order, func(o string) bool { return o == id })
 }
 
 // merge takes the younger incident into the older one, whose id lives on.
@@ -219,7 +211,9 @@ func (b *Builder) merge(into, from *state) {
 	into.inc.Aliases = append(append(into.inc.Aliases, from.inc.Id), from.inc.Aliases...)
 	into.inc.Findings = append(into.inc.Findings, from.inc.Findings...)
 	into.inc.Story = append(into.inc.Story, from.inc.Story...)
-	into.inc.Entities = append(into.inc.Entities, from.inc.Entities...)
+	for _, e := range from.inc.Entities {
+		into.name(e)
+	}
 	into.evidence = append(into.evidence, from.evidence...)
 	for _, list := range []struct{ to, from *[]string }{
 		{&into.inc.Hosts, &from.inc.Hosts}, {&into.inc.Techniques, &from.inc.Techniques}, {&into.inc.Layers, &from.inc.Layers},
@@ -232,34 +226,33 @@ func (b *Builder) merge(into, from *state) {
 	for id, v := range from.entries {
 		into.vote(id, *v)
 	}
-	for k, id := range b.anchor {
-		if id == from.inc.Id {
-			b.anchor[k] = into.inc.Id
+	for _, k := range from.anchors {
+		if b.anchor[k] == from.inc.Id {
+			b.anchored(into, k)
 		}
 	}
-	delete(b.open, from.inc.Id)
-	b.order = slices.DeleteFunc(b.order, func(id string) bool { return id == from.inc.Id })
+	into.last = max(into.last, from.last)
+	into.inc.UpdatedNs = max(into.inc.UpdatedNs, from.inc.UpdatedNs)
+	if from.inc.Completeness != nil {
+		into.lost(from.inc.Completeness)
+	}
+	b.forget(from.inc.Id)
 }
 
-func (s *state) vote(id entity.Key, v vote) {
-	old := s.entries[id]
-	if old == nil {
-		s.entries[id] = &v
-		return
-	}
-	old.weight += v.weight
-	if v.first < old.first {
-		old.first = v.first
+func (b *Builder) anchored(st *state, k entity.Key) {
+	if b.anchor[k] != st.inc.Id {
+		b.anchor[k] = st.inc.Id
+		st.anchors = append(st.anchors, k)
 	}
 }
 
 // join writes the member into the incident.
 func (b *Builder) join(st *state, m member, keys []entity.Key) {
 	for _, k := range keys {
-		b.anchor[k] = st.inc.Id
+		b.anchored(st, k)
 	}
 	if st.members[m.f.Id] {
-		st.retrace(b.g, m)
+		b.retrace(st, m)
 		return
 	}
 	st.members[m.f.Id] = true
@@ -268,40 +261,31 @@ func (b *Builder) join(st *state, m member, keys []entity.Key) {
 	inc.Hosts = append(inc.Hosts, m.f.Host)
 	inc.Techniques = append(inc.Techniques, m.f.Techniques...)
 	inc.Layers = append(inc.Layers, m.f.Layer)
-	for _, l := range m.f.GetCompleteness().GetLosses() {
-		if inc.Completeness == nil {
-			inc.Completeness = &verdict.Completeness{}
-		}
-		inc.Completeness.Losses = append(inc.Completeness.Losses, l)
-	}
+	st.lost(m.f.GetCompleteness())
 	st.last = max(st.last, m.t)
 	inc.UpdatedNs = max(inc.UpdatedNs, m.f.WallNs)
 	if m.f.Black() {
 		odds := float64(verdict.Odds(m.f.Score))
 		st.evidence = append(st.evidence, &verdict.Evidence{What: m.f.Title, Where: m.f.Host, Weight: odds, Engine: m.f.Layer + "/" + m.f.Stage, Root: rootOf(m)})
 		if n := b.g.Node(m.path.Entry); n != nil {
-			st.vote(n.Key, vote{entry: b.g.Sighting(m.path.Entry, "entry"), weight: m.f.Score, first: m.t, rule: m.path.Rule})
+			v := vote{entry: b.g.Sighting(m.path.Entry, "entry"), weight: m.f.Score, first: m.t, rule: m.path.Rule}
+			if m.path.Guess {
+				v.weight /= 8 // many guesses do not outvote one that knows
+			}
+			st.vote(n.Key, v)
 		}
 	}
 	if len(inc.Story) < storyKept {
 		inc.Story = append(inc.Story, b.step(m))
 	}
 	for _, s := range m.f.Subjects {
-		if len(inc.Entities) < storyKept {
-			inc.Entities = append(inc.Entities, s)
+		if s.Host == "" && s.Kind != entity.Kind_ADDRESS { // of the host that told it
+			s = s.CloneVT()
+			s.Host = m.f.Host
 		}
+		st.name(s)
 	}
-}
-
-// retrace counts the entry of a finding that was told before its chain was known.
-func (s *state) retrace(g *graph.Graph, m member) {
-	n := g.Node(m.path.Entry)
-	if n == nil || !m.f.Black() {
-		return
-	}
-	if _, known := s.entries[n.Key]; !known {
-		s.vote(n.Key, vote{entry: g.Sighting(m.path.Entry, "entry"), weight: m.f.Score, first: m.t, rule: m.path.Rule})
-	}
+	b.nameWay(st, m)
 }
 
 // rootOf is the fact a finding rests on: ten findings on one event are one witness.
@@ -310,21 +294,6 @@ func rootOf(m member) string {
 		return m.f.Events[0].Text()
 	}
 	return m.f.Id
-}
-
-func (b *Builder) step(m member) *verdict.Step {
-	where := ""
-	if len(m.f.Evidence) > 0 {
-		where = ": " + m.f.Evidence[0].Where
-	}
-	s := &verdict.Step{
-		WallNs: m.f.WallNs, Host: m.f.Host, Text: m.f.Title + where, Techniques: m.f.Techniques,
-		Rule: string(m.path.Rule), Guess: m.path.Guess, Finding: m.f.Id,
-	}
-	if len(m.f.Subjects) > 0 {
-		s.Subject = m.f.Subjects[0]
-	}
-	return s
 }
 
 // finish orders what grew and names entry, score and title.
@@ -345,18 +314,6 @@ func (b *Builder) finish(st *state) {
 	if len(kept) > 0 {
 		inc.Title = fmt.Sprintf("%s on %s", kept[0].What, kept[0].Where)
 	}
-}
-
-// entry is the entry most of the evidence leads to; of equals the earliest.
-func (s *state) entry() *vote {
-	var best entity.Key
-	var top *vote
-	for id, v := range s.entries {
-		if top == nil || cmp.Or(-cmp.Compare(v.weight, top.weight), cmp.Compare(v.first, top.first), bytes.Compare(id[:], best[:])) < 0 {
-			best, top = id, v
-		}
-	}
-	return top
 }
 
 // Incidents lists the live ones, oldest first.

@@ -24,7 +24,7 @@ func Forward(g *graph.Graph, from graph.NodeID, limit int) []Hop {
 	for len(f.queue) > 0 && len(f.out) < limit {
 		hop := f.queue[0]
 		f.queue = f.queue[1:]
-		if hop.Node != from {
+		if hop.Node != from && g.Node(hop.Node) != nil {
 			f.out = append(f.out, hop)
 		}
 		f.expand(hop)
@@ -52,14 +52,10 @@ func (f *forward) expand(h Hop) {
 		}
 		switch e.Type {
 		case graph.Served:
-			f.worker(e)
+			f.worker(h.Node, e)
 			continue
-		case graph.Read, graph.Opened, graph.Accepted:
+		case graph.Read, graph.Opened, graph.Accepted, graph.Held:
 			continue
-		case graph.Ran:
-			if n.File == nil || n.File.Writer == 0 {
-				continue
-			}
 		}
 		f.push(e)
 	}
@@ -74,28 +70,20 @@ func (f *forward) push(e graph.Edge) {
 
 // worker adds only those deeds of a worker that belong to the request in its hands:
 // the worker itself serves others too.
-func (f *forward) worker(served graph.Edge) {
+func (f *forward) worker(request graph.NodeID, served graph.Edge) {
 	w := f.g.Node(served.Peer)
-	request := requestOf(f.g, served)
+	if w == nil || w.Process.Service == nil {
+		return
+	}
 	for _, e := range w.Out {
-		if e.T < served.T || e.Type != graph.Forked && e.Type != graph.Wrote && e.Type != graph.Connected {
+		if e.Last < served.T || e.Type != graph.Forked && e.Type != graph.Wrote && e.Type != graph.Connected {
 			continue
 		}
-		s, _, _, ok := pick(f.g, w.Process, deed{t: e.T, tid: e.TID, gor: e.G, effect: e.Peer})
+		s, _, _, ok := pick(f.g, w, deed{t: e.T, tid: e.TID, gor: e.G, effect: e.Peer})
 		if ok && s.Request == request {
 			f.push(e)
 		}
 	}
-}
-
-// requestOf finds the request behind a Served edge seen from its request.
-func requestOf(g *graph.Graph, served graph.Edge) graph.NodeID {
-	for _, s := range g.Node(served.Peer).Process.Serving {
-		if s.From == served.T {
-			return s.Request
-		}
-	}
-	return 0
 }
 
 // Kinds that a person wants to read about in a story.

@@ -5,12 +5,13 @@
 //
 // In come a node and a moment; out comes a path of time-respecting steps back to the
 // entry point (a request, a log-in, a connection from outside) or forward to the
-// effects, each step naming the rule that spoke. It believes the rules (1)-(7) of
-// docs/rationale.md#requests in that order and says which one it used; the sixth is
-// a guess and marked so.
+// effects, each step naming the rule that spoke. It believes the rules (1)-(7) for
+// requests in that order and says which one it used; the sixth is a guess and marked
+// so, the seventh is "unknown".
 //
 // The worst trap: a plausible wrong entry costs more than "unknown". Where the chain
-// ends in a daemon that was there before us, the answer is unknown.
+// ends in a daemon that was there before us, in a server of which nobody can say for
+// whom it acted, or in a node that was evicted, the answer is unknown.
 package trace
 
 import (
@@ -38,9 +39,19 @@ const (
 	AcceptedBy    Rule = "accepted"
 	BegunBy       Rule = "log-in"
 	CarriedBy     Rule = "carried-by"
+	PassedOn      Rule = "passed-on" // a proxy of ours held the one request with this method and target
 	RanFile       Rule = "ran-file"
 	ScriptOf      Rule = "script-written-by-request"
 )
+
+// ties tells whether the rule is one of (1)-(6), which tie a deed to a request.
+func (r Rule) ties() bool {
+	switch r {
+	case ProtocolKey, OneRequest, Goroutine, SameThread, OnlyInFlight, SharedContent:
+		return true
+	}
+	return false
+}
 
 // Hop is one node on the way, with the moment of the deed that led there.
 type Hop struct {
@@ -53,10 +64,22 @@ type Hop struct {
 
 // Path leads from the effect back to its entry.
 type Path struct {
-	Hops  []Hop        // first: where we started
+	Hops  []Hop        // first: where we started; as far as it is known where there is no entry
 	Entry graph.NodeID // 0: unknown
-	Rule  Rule         // the rule that tied the deed to the entry
+	Rule  Rule         // the first rule that tied a deed to a request, else the first that is more than descent
 	Guess bool
+}
+
+// Passing lists the requests on the way that are not its entry, nearest to the effect
+// first: the call of the page that an earlier request had brought.
+func (p Path) Passing(g *graph.Graph) []graph.NodeID {
+	var out []graph.NodeID
+	for _, h := range p.Hops {
+		if n := g.Node(h.Node); n != nil && n.Request != nil && h.Node != p.Entry && !slices.Contains(out, h.Node) {
+			out = append(out, h.Node)
+		}
+	}
+	return out
 }
 
 // maxHops bounds a trace; real chains stay under twenty.
@@ -73,8 +96,12 @@ func Back(g *graph.Graph, from graph.NodeID, t int64) Path {
 		t = n.Last
 	}
 	w := walker{g: g, seen: map[graph.NodeID]bool{}}
-	w.path.Hops = []Hop{{Node: from, T: t}}
-	w.walk(from, deed{t: t})
+	w.path.Hops = append(make([]Hop, 0, 8), Hop{Node: from, T: t})
+	if !w.walk(from, deed{t: t}) && len(w.deepest) > 0 {
+		w.path.Hops = w.deepest
+		w.path.Guess = slices.ContainsFunc(w.deepest, func(h Hop) bool { return h.Guess })
+	}
+	w.path.Rule = w.rule()
 	return w.path
 }
 
@@ -87,9 +114,30 @@ type deed struct {
 }
 
 type walker struct {
-	g    *graph.Graph
-	seen map[graph.NodeID]bool
-	path Path
+	g         *graph.Graph
+	seen      map[graph.NodeID]bool
+	path      Path
+	deepest   []Hop // the longest way that led to no entry
+	toRequest bool  // end at the first request, whatever brought its page
+	// stopped: the chain led to a server, or to a node that is gone. Whoever wrote the
+	// program that ran is no answer then.
+	stopped bool
+}
+
+func (w *walker) rule() Rule {
+	if w.path.Entry == 0 {
+		return ""
+	}
+	var first Rule
+	for _, h := range w.path.Hops {
+		if h.Rule.ties() {
+			return h.Rule
+		}
+		if first == "" && h.Rule != ForkedBy && h.Rule != CarriedBy {
+			first = h.Rule
+		}
+	}
+	return first
 }
 
 // walk goes on from a node; it tells whether an entry was found.
@@ -100,181 +148,64 @@ func (w *walker) walk(id graph.NodeID, d deed) bool {
 	w.seen[id] = true
 	n := w.g.Node(id)
 	if n == nil {
-		return false
+		return w.stop()
 	}
 	switch n.Kind {
 	case entity.Kind_PROCESS:
-		return w.process(id, d)
+		return w.process(id, n, d)
 	case entity.Kind_FILE:
-		return w.file(id, d)
+		return w.file(id, n, d)
 	case entity.Kind_FLOW:
-		return w.flow(id, d)
+		return w.flow(id, n)
 	case entity.Kind_REQUEST:
-		return w.request(id, d)
+		return w.request(id, n, d)
 	case entity.Kind_LOGIN:
-		return w.login(id, d)
+		return w.login(id, n)
 	case entity.Kind_ADDRESS:
-		return w.enter(id, "")
+		return w.enter(id)
 	}
 	return false
 }
 
-func (w *walker) hop(id graph.NodeID, rule Rule, guess bool, e graph.Edge, d deed) bool {
-	mark, before := len(w.path.Hops), w.path
-	w.path.Hops = append(w.path.Hops, Hop{Node: id, T: d.t, Rule: rule, Guess: guess, By: e.By})
-	if rule != ForkedBy && rule != CarriedBy && w.path.Rule == "" {
-		w.path.Rule = rule
-	}
-	w.path.Guess = w.path.Guess || guess
+func (w *walker) hop(id graph.NodeID, rule Rule, guess bool, by graph.Ref, d deed) bool {
+	mark, guessed := len(w.path.Hops), w.path.Guess
+	w.path.Hops = append(w.path.Hops, Hop{Node: id, T: d.t, Rule: rule, Guess: guess, By: by})
+	w.path.Guess = guessed || guess
 	if w.walk(id, d) {
 		return true
 	}
-	w.path.Hops, w.path.Rule, w.path.Guess = w.path.Hops[:mark], before.Rule, before.Guess
+	if len(w.path.Hops) > len(w.deepest) {
+		w.deepest = slices.Clone(w.path.Hops)
+	}
+	w.path.Hops, w.path.Guess = w.path.Hops[:mark], guessed
 	return false
 }
 
-func (w *walker) enter(id graph.NodeID, rule Rule) bool {
+// over follows an edge back to its cause.
+func (w *walker) over(e graph.Edge, rule Rule, effect graph.NodeID) bool {
+	return w.hop(e.Peer, rule, false, e.By, deed{t: e.T, tid: e.TID, gor: e.G, effect: effect})
+}
+
+func (w *walker) enter(id graph.NodeID) bool {
 	w.path.Entry = id
-	if rule != "" && w.path.Rule == "" {
-		w.path.Rule = rule
-	}
 	return true
 }
 
-// process: the request in its hands, else the connection it took, else its parent,
-// else whoever wrote what it runs.
-func (w *walker) process(id graph.NodeID, d deed) bool {
-	p := w.g.Node(id).Process
-	if s, rule, guess, ok := pick(w.g, p, d); ok {
-		if w.hop(s.Request, rule, guess, graph.Edge{T: s.From}, deed{t: s.From}) {
-			return true
-		}
-	}
-	if e, ok := w.accepted(id, d); ok && w.hop(e.Peer, AcceptedBy, false, e, deed{t: e.T}) {
-		return true
-	}
-	if e, ok := edgeFrom(w.g, id, graph.Forked, d.t); ok {
-		if w.hop(e.Peer, ForkedBy, false, e, deed{t: e.T, tid: e.TID, gor: e.G, effect: id}) {
-			return true
-		}
-	}
-	return w.ranFile(id, d)
-}
-
-// accepted finds the connection a process took for this very deed: the last accept
-// before it when none came after, as in accept-and-fork servers.
-func (w *walker) accepted(id graph.NodeID, d deed) (graph.Edge, bool) {
-	n := w.g.Node(id)
-	if len(n.Process.Serving) > 0 {
-		return graph.Edge{}, false // a web server: only its requests count
-	}
-	best, after := graph.Edge{}, false
-	for _, e := range n.In {
-		switch {
-		case e.Type != graph.Accepted:
-		case e.T <= d.t && e.T >= best.T:
-			best = e
-		case e.T > d.t && e.T-d.t < forkDelay:
-			after = true
-		}
-	}
-	return best, best.Peer != 0 && !after && d.effect != 0 && d.t-best.T < forkDelay
-}
-
-// forkDelay is how long after its accept a server forks the child that will serve
-// the connection: sshd needs 1-5 ms, a loaded machine a hundred times that.
-const forkDelay = int64(500e6)
-
-// ranFile asks who wrote the image or script; that is how a cron entry or a unit is
-// led back to its writer.
-func (w *walker) ranFile(id graph.NodeID, d deed) bool {
-	for _, e := range slices.Backward(w.g.Node(id).In) {
-		if e.Type != graph.Ran && e.Type != graph.Read || e.T > d.t {
-			continue
-		}
-		if f := w.g.Node(e.Peer); f != nil && f.File.Writer != 0 && w.hop(e.Peer, RanFile, e.Type == graph.Read, e, deed{t: e.T}) {
-			return true
-		}
-	}
+func (w *walker) stop() bool {
+	w.stopped = true
 	return false
 }
 
-// file: the last write before the moment.
-func (w *walker) file(id graph.NodeID, d deed) bool {
-	if e, ok := edgeFrom(w.g, id, graph.Wrote, d.t); ok {
-		return w.hop(e.Peer, WrittenBy, false, e, deed{t: e.T, tid: e.TID, gor: e.G, effect: id})
-	}
-	return false
-}
-
-// flow: the process of ours that opened it, else it came from outside.
-func (w *walker) flow(id graph.NodeID, d deed) bool {
-	for _, e := range w.g.Node(id).In {
-		if e.Type == graph.Connected && w.hop(e.Peer, ConnectedBy, false, e, deed{t: e.T, tid: e.TID, gor: e.G, effect: id}) {
-			return true
-		}
-	}
-	for _, e := range w.g.Node(id).Out {
-		if e.Type == graph.LoggedIn {
-			return w.hop(e.Peer, BegunBy, false, e, deed{t: e.T})
-		}
-	}
-	if w.ours(id) {
-		return false
-	}
-	return w.enter(id, AcceptedBy)
-}
-
-// ours tells whether one of our own processes opened the flow, so that its chain,
-// though lost, does not end outside.
-func (w *walker) ours(id graph.NodeID) bool {
-	for _, e := range w.g.Node(id).In {
-		if e.Type == graph.Connected {
-			return true
-		}
-	}
-	return false
-}
-
-func (w *walker) login(id graph.NodeID, _ deed) bool { return w.enter(id, BegunBy) }
-
-// request: when the script it ran was written under an earlier request, that one is
-// the entry; when one of our own processes sent it, the chain goes on there; else it
-// came from outside.
-func (w *walker) request(id graph.NodeID, d deed) bool {
-	n := w.g.Node(id)
-	for _, e := range n.In {
-		if e.Type != graph.Executed {
-			continue
-		}
-		if earlier := Back(w.g, e.Peer, n.First); w.isRequest(earlier.Entry) && earlier.Entry != id && !w.seen[earlier.Entry] {
-			w.path.Hops = append(w.path.Hops, Hop{Node: e.Peer, T: n.First, Rule: ScriptOf, By: e.By})
-			w.path.Hops = append(w.path.Hops, earlier.Hops[1:]...)
-			w.path.Guess = w.path.Guess || earlier.Guess
-			return w.enter(earlier.Entry, ScriptOf)
-		}
-	}
-	for _, e := range n.In {
-		if e.Type == graph.Carried {
-			if f := w.g.Node(e.Peer); f != nil && w.ours(e.Peer) && w.hop(e.Peer, CarriedBy, false, e, d) {
-				return true
-			}
-		}
-	}
-	return w.enter(id, "")
-}
-
-func (w *walker) isRequest(id graph.NodeID) bool {
-	n := w.g.Node(id)
-	return n != nil && n.Kind == entity.Kind_REQUEST
-}
-
-// edgeFrom is the latest edge of a type into the node that is not after t.
-func edgeFrom(g *graph.Graph, id graph.NodeID, typ graph.EdgeType, t int64) (graph.Edge, bool) {
+// latest is the last edge of a type into the node that is not after t. A repeated
+// deed counts with its last time that is not after t.
+func latest(n *graph.Node, typ graph.EdgeType, t int64) (graph.Edge, bool) {
 	var best graph.Edge
-	for _, e := range g.Node(id).In {
+	for _, e := range n.In {
 		if e.Type != typ || e.T > t {
 			continue
+		}
+		if e.Last <= t {
+			e.T = e.Last
 		}
 		if e.T >= best.T {
 			best = e
@@ -283,7 +214,7 @@ func edgeFrom(g *graph.Graph, id graph.NodeID, typ graph.EdgeType, t int64) (gra
 	return best, best.Peer != 0
 }
 
-// EntryClient is the address and flow behind an entry; zero where it has none.
+// EntryClient is the address and flow behind an entry; nil where it has none.
 func EntryClient(g *graph.Graph, entry graph.NodeID) *entity.Flow {
 	n := g.Node(entry)
 	switch {
