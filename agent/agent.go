@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,12 +25,9 @@ import (
 
 	"github.com/ringwall/ringwall/bus"
 	"github.com/ringwall/ringwall/event"
-	"github.com/ringwall/ringwall/funnel"
 	"github.com/ringwall/ringwall/health"
 	"github.com/ringwall/ringwall/identity"
-	"github.com/ringwall/ringwall/sense/files"
-	"github.com/ringwall/ringwall/sense/kernel"
-	"github.com/ringwall/ringwall/sense/logs"
+	"github.com/ringwall/ringwall/respond"
 	"github.com/ringwall/ringwall/spool"
 	"github.com/ringwall/ringwall/verdict"
 )
@@ -53,16 +51,14 @@ type Agent struct {
 	spool  *spool.Spool
 	redact *event.Redactor
 
-	files   *fileLayer // nil where the layer is off
-	enforce Enforcer   // nil where nothing can be enforced
+	layers  layers
+	local   func(netip.AddrPort) (netip.AddrPort, uint64, bool) // where a client's connection ends; nil: unknown
+	enforce *respond.Enforcer                                   // nil where nothing can be enforced
 	nonces  *identity.Nonces
 
 	ready func()
 	seen  atomic.Uint64
 }
-
-// sensor is what every sense package gives.
-type sensor interface{ Run(context.Context) error }
 
 // New opens the spool; no sensor starts before Run.
 func New(cfg Config, opt Options) (*Agent, error) {
@@ -88,8 +84,9 @@ func New(cfg Config, opt Options) (*Agent, error) {
 		cfg: cfg, opt: opt, boot: strings.TrimSpace(string(boot)),
 		clock: event.NewClock(), spool: sp, redact: event.NewRedactor(opt.Secret), nonces: nonces,
 	}
-	if a.files, err = newFileLayer(a); err != nil {
-		opt.Board.Set("file", health.Off, err.Error())
+	a.layers = newLayers(a)
+	if a.enforce, err = a.newEnforcer(); err != nil {
+		opt.Board.Set(respond.Name, health.Off, err.Error())
 	}
 	return a, nil
 }
@@ -125,8 +122,13 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.opt.Log.Error("publisher stopped", "error", err)
 		}
 	})
-	if a.files != nil {
-		sensing.Go(func() { a.files.run(ctx) })
+	sensing.Go(func() { a.layers.run(ctx) })
+	if a.enforce != nil {
+		sensing.Go(func() {
+			if err := a.enforce.Run(ctx); err != nil && ctx.Err() == nil {
+				a.opt.Board.Set(respond.Name, health.Off, err.Error())
+			}
+		})
 	}
 	sensing.Go(func() {
 		if err := link.Orders(ctx, func(signed []byte) { a.ordered(ctx, signed) }); err != nil && ctx.Err() == nil {
@@ -156,52 +158,6 @@ func (a *Agent) trim(p identity.Position) error {
 	return err
 }
 
-// Stages counts what each stage of each layer on this host has done.
-func (a *Agent) Stages() []funnel.StageCounts {
-	if a.files == nil {
-		return nil
-	}
-	return a.files.judge.Counts()
-}
-
-// sensors builds every sensor that is wanted and can be had here.
-func (a *Agent) sensors() map[string]sensor {
-	out := map[string]sensor{}
-	add := func(name string, wanted Switch, build func() (sensor, error)) {
-		full := "sensor." + name
-		if !wanted {
-			a.opt.Board.Set(full, health.Off, "switched off in the configuration (sensors."+name+")")
-			return
-		}
-		s, err := build()
-		if err != nil {
-			a.opt.Board.Set(full, health.Off, err.Error())
-			return
-		}
-		a.opt.Board.Set(full, health.On, "")
-		out[full] = s
-	}
-	add("kernel", a.cfg.Sensors["kernel"], func() (sensor, error) {
-		k := kernel.Defaults()
-		k.Cgroup, k.Netns, k.Shared, k.Syscalls = a.cfg.Scope.Cgroup, a.cfg.Scope.Netns, a.cfg.Kernel.Shared, bool(a.cfg.Kernel.Syscalls)
-		k.Sensitive = append(k.Sensitive, a.cfg.Kernel.Sensitive...)
-		return kernel.New(k, kernel.Options{Board: a.opt.Board, Emit: a.Emit, Redact: a.redact, Clock: a.clock})
-	})
-	add("files", a.cfg.Sensors["files"], func() (sensor, error) {
-		return files.New(a.cfg.Files, files.Options{
-			Root: a.cfg.Scope.Root, State: filepath.Join(a.opt.Data, "files.seen"),
-			Clock: a.clock, Board: a.opt.Board, Emit: a.Emit,
-		})
-	})
-	add("logs", a.cfg.Sensors["logs"], func() (sensor, error) {
-		return logs.New(a.cfg.Logs, logs.Options{
-			Root: a.cfg.Scope.Root, State: filepath.Join(a.opt.Data, "logs.seen"),
-			Clock: a.clock, Board: a.opt.Board, Redact: a.redact, Emit: a.Emit,
-		})
-	})
-	return out
-}
-
 // Emit puts one event into the spool. It never blocks; what the spool cannot take is
 // counted there and told as loss.
 func (a *Agent) Emit(ev *event.Event) {
@@ -218,9 +174,7 @@ func (a *Agent) Emit(ev *event.Event) {
 		return
 	}
 	ev.Epoch, ev.Seq = at.Epoch, at.Seq
-	if a.files != nil {
-		a.files.see(ev)
-	}
+	a.layers.see(ev)
 }
 
 // ClassOf tells how dear an event is: what carries the chain from a request to its

@@ -10,22 +10,28 @@ import (
 	"strings"
 
 	"github.com/ringwall/ringwall/file"
+	"github.com/ringwall/ringwall/network"
+	"github.com/ringwall/ringwall/respond"
 	"github.com/ringwall/ringwall/sense/files"
+	"github.com/ringwall/ringwall/sense/inventory"
 	"github.com/ringwall/ringwall/sense/logs"
+	"github.com/ringwall/ringwall/sense/packet"
 )
 
 // Config of an agent. The zero value of a field means its default.
 type Config struct {
-	Host    string            `yaml:"host"`    // default: the machine's name
-	Sensors map[string]Switch `yaml:"sensors"` // kernel, files, logs: on (default) or off
-	Scope   Scope             `yaml:"scope"`
-	Kernel  Kernel            `yaml:"kernel"`
-	Files   files.Config      `yaml:"files"`
-	Logs    logs.Config       `yaml:"logs"`
-	File    file.Config       `yaml:"file"` // the file funnel
+	Host      string            `yaml:"host"`    // default: the machine's name
+	Sensors   map[string]Switch `yaml:"sensors"` // each on (default) or off
+	Scope     Scope             `yaml:"scope"`
+	Kernel    Kernel            `yaml:"kernel"`
+	Files     files.Config      `yaml:"files"`
+	Packet    packet.Config     `yaml:"packet"`
+	Logs      logs.Config       `yaml:"logs"`
+	Inventory inventory.Config  `yaml:"inventory"`
+	Network   network.Config    `yaml:"network"` // the network funnel
+	File      file.Config       `yaml:"file"`    // the file funnel
+	Respond   respond.Config    `yaml:"respond"` // what this host permits, whatever is ordered
 }
-
-var sensorNames = []string{"kernel", "files", "logs"}
 
 // Switch is on or off in the configuration file.
 type Switch bool
@@ -60,8 +66,10 @@ type Kernel struct {
 // DefaultConfig has every sensor on.
 func DefaultConfig() Config {
 	return Config{
-		Sensors: map[string]Switch{"kernel": true, "files": true, "logs": true},
-		Kernel:  Kernel{Syscalls: true}, Files: files.DefaultConfig(), Logs: logs.DefaultConfig(), File: file.DefaultConfig(),
+		Sensors: map[string]Switch{"kernel": true, "packet": true, "files": true, "inventory": true, "logs": true},
+		Packet:  packet.DefaultConfig(), Inventory: inventory.DefaultConfig(),
+		Network: network.DefaultConfig(), Respond: respond.DefaultConfig(),
+		Kernel: Kernel{Syscalls: true}, Files: files.DefaultConfig(), Logs: logs.DefaultConfig(), File: file.DefaultConfig(),
 	}
 }
 
@@ -69,8 +77,8 @@ func DefaultConfig() Config {
 func (c *Config) Validate() error {
 	var errs []error
 	for name := range c.Sensors {
-		if !slices.Contains(sensorNames, name) {
-			errs = append(errs, fmt.Errorf("agent.sensors: %q is no sensor; want one of %s", name, strings.Join(sensorNames, ", ")))
+		if !slices.Contains(sensorNames(), name) {
+			errs = append(errs, fmt.Errorf("agent.sensors: %q is no sensor; want one of %s", name, strings.Join(sensorNames(), ", ")))
 		}
 	}
 	for _, p := range []string{c.Scope.Cgroup, c.Scope.Netns, c.Scope.Root, c.Kernel.Shared} {
@@ -78,6 +86,6 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("agent: %q is not an absolute path", p))
 		}
 	}
-	errs = append(errs, c.Files.Validate(), c.Logs.Validate(), c.File.Validate())
+	errs = append(errs, c.Files.Validate(), c.Packet.Validate(), c.Logs.Validate(), c.Inventory.Validate(), c.Network.Validate(), c.File.Validate(), c.Respond.Validate())
 	return errors.Join(errs...)
 }

@@ -97,9 +97,8 @@ func (l *fileLayer) done(r file.Result, err error) {
 	}
 	f.Events = append(f.Events, ev.ID())
 	f.SetID()
-	out := &event.Event{Sensor: event.Sensor_JUDGE, Payload: &event.Event_Finding{Finding: f}}
 	if ev.Actor != nil {
 		f.Subjects = append(f.Subjects, &entity.Sighting{Kind: entity.Kind_PROCESS, Role: "writer", Process: ev.Actor})
 	}
-	l.a.emitNow(out)
+	l.a.found(f)
 }

@@ -12,13 +12,6 @@ import (
 	"github.com/ringwall/ringwall/identity"
 )
 
-// Enforcer carries out what was ordered (package respond). It alone reads the stage.
-type Enforcer interface {
-	Do(ctx context.Context, o action.Order) action.Record
-	Undo(ctx context.Context, id, who string) (action.Record, error)
-	Off(ctx context.Context) error
-}
-
 // ordered takes one signed command. What is not signed by the brain, for this host,
 // in its time and for the first time is refused and told.
 func (a *Agent) ordered(ctx context.Context, signed []byte) {

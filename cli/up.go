@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,6 +25,7 @@ import (
 	"github.com/ringwall/ringwall/cli/host"
 	"github.com/ringwall/ringwall/health"
 	"github.com/ringwall/ringwall/identity"
+	"github.com/ringwall/ringwall/respond"
 )
 
 // Config is the whole configuration file.
@@ -242,9 +244,23 @@ func queryCmd() *cobra.Command {
 	}
 }
 
-// switchOff takes out what outlives a process. Programs and marks die with theirs;
-// this build moves no files and writes no firewall rules.
-func switchOff(cmd *cobra.Command, _ *global) error {
-	fmt.Fprintln(cmd.OutOrStdout(), "nothing of Ringwall is left in kernel or firewall once its processes have ended")
-	return nil
+// switchOff takes every action back: by the agent that runs, asked through its brain,
+// or by the journal alone where none runs.
+func switchOff(cmd *cobra.Command, g *global) error {
+	cfg, err := g.load(cmd)
+	if err != nil {
+		return err
+	}
+	err = respond.Off(cmd.Context(), filepath.Join(g.data, "agent", "respond"), cfg.Agent.Respond)
+	if errors.Is(err, respond.ErrRunning) {
+		var d struct{ Done bool }
+		if err = newClient(g.data).post(cmd.Context(), "/v1/off", g.query(), nil, &d); err == nil {
+			fmt.Fprintln(cmd.OutOrStdout(), "asked every host to take everything back; `ringwall actions` shows it")
+		}
+		return err
+	}
+	if err == nil {
+		fmt.Fprintln(cmd.OutOrStdout(), "nothing of Ringwall is left in kernel, firewall or files of this host")
+	}
+	return err
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/ringwall/ringwall/agent"
 	"github.com/ringwall/ringwall/health"
 	"github.com/ringwall/ringwall/identity"
+	"github.com/ringwall/ringwall/respond"
 	"github.com/ringwall/ringwall/sense/kernel"
 )
 
@@ -162,6 +163,29 @@ func ShareCmd() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&pin, "pin", "/sys/fs/bpf/ringwall", "folder on a bpf file system")
+	return cmd
+}
+
+// OffCmd takes back what the agent of a data folder did, without any brain.
+func OffCmd() *cobra.Command {
+	var data, config string
+	cmd := &cobra.Command{
+		Use:   "off",
+		Short: "Take every action of this host's agent back; needs no brain, and that the agent is stopped",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg := agent.DefaultConfig()
+			if config == "" {
+				config = filepath.Join(data, "agent.yaml")
+			}
+			if err := Decode(config, !cmd.Flags().Changed("config"), &cfg); err != nil {
+				return err
+			}
+			return respond.Off(cmd.Context(), filepath.Join(data, "respond"), cfg.Respond)
+		},
+	}
+	cmd.Flags().StringVar(&data, "data", "./var", "folder of the agent")
+	cmd.Flags().StringVar(&config, "config", "", "configuration file (default DATA/agent.yaml where it exists)")
 	return cmd
 }
 
