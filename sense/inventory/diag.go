@@ -42,15 +42,22 @@ type diag struct {
 }
 
 // openDiag opens a socket in a network namespace and tells that namespace's inode. The
-// socket stays there; the thread that went there ends with its goroutine.
+// socket stays there and the thread comes back: were it to end, children that asked for
+// a signal at their parent's death (prctl(2), PR_SET_PDEATHSIG) would get it.
 func openDiag(netns string) (d *diag, ns uint64, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		runtime.LockOSThread() // and never unlock where the thread was moved
+		runtime.LockOSThread()
+		own, e := os.Open("/proc/thread-self/ns/net")
+		if e != nil {
+			err = fmt.Errorf("inventory: own network namespace: %w", e)
+			return
+		}
+		defer own.Close()
 		d, ns, err = openHere(netns)
-		if netns == "" {
-			runtime.UnlockOSThread()
+		if netns == "" || unix.Setns(int(own.Fd()), unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread() // otherwise the thread is in the wrong place and ends here
 		}
 	}()
 	<-done

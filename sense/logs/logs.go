@@ -141,8 +141,8 @@ type Sensor struct {
 // Name is the component's name on the health board.
 const Name = "sensor.logs"
 
-// pollEvery bounds how late a line is seen: half of the 200 ms that a login may wait
-// for its outcome. A poll costs two stat calls per file.
+// pollEvery bounds how late a line is seen where inotify does not help: half of the 200 ms
+// that a login may wait for its outcome. A poll costs a few system calls per file.
 const pollEvery = 100 * time.Millisecond
 
 // New opens the host's root and the positions. Files need not exist yet.
@@ -183,6 +183,7 @@ func (s *Sensor) Run(ctx context.Context) error {
 	defer wg.Wait()
 	notes := s.beside(ctx, &wg)
 	t := newTailer(s)
+	wg.Go(t.wake.run)
 	defer t.close()
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
@@ -192,15 +193,19 @@ func (s *Sensor) Run(ctx context.Context) error {
 	}
 	t.discover()
 	s.report(t, notes)
+	t.poll()
 	for {
-		t.poll()
 		select {
 		case <-ctx.Done():
 			t.poll()
+			t.wake.close()
 			wg.Wait()
 			s.tellLosses()
 			return s.st.save()
+		case <-t.wake.c:
+			t.written()
 		case now := <-poll.C:
+			t.poll()
 			if now.Before(next) {
 				continue
 			}

@@ -34,12 +34,14 @@ type follower struct {
 	pos   position
 	part  []byte    // a line whose end was not written yet
 	skip  bool      // within a line that is too long
+	wd    int       // of inotify
 	until time.Time // a rotated file is let go then; zero: the current one
 }
 
 // tailer follows all configured files. One goroutine uses it.
 type tailer struct {
 	s     *Sensor
+	wake  *waker
 	open  map[string]*follower
 	old   []*follower // rotated away
 	buf   []byte
@@ -51,10 +53,11 @@ type tailer struct {
 type inode struct{ dev, ino uint64 }
 
 func newTailer(s *Sensor) *tailer {
-	return &tailer{s: s, open: map[string]*follower{}, buf: make([]byte, chunk), first: true, gone: map[inode]position{}, bad: map[string]string{}}
+	return &tailer{s: s, wake: newWaker(), open: map[string]*follower{}, buf: make([]byte, chunk), first: true, gone: map[inode]position{}, bad: map[string]string{}}
 }
 
 func (t *tailer) close() {
+	t.wake.close()
 	for _, f := range t.open {
 		f.f.Close()
 	}
@@ -150,7 +153,7 @@ func (t *tailer) begin(src Source, p string) {
 		f.Close()
 		return
 	}
-	fl := &follower{src: src, path: p, f: f, pos: position{Dev: st.Dev, Inode: st.Ino}}
+	fl := &follower{src: src, path: p, f: f, wd: t.wake.add(f), pos: position{Dev: st.Dev, Inode: st.Ino}}
 	t.open[p] = fl
 	left, known := t.s.st.get(p)
 	switch at, read := t.gone[id]; {
@@ -202,7 +205,7 @@ func (t *tailer) finish(src Source, p string, left position) {
 				continue
 			}
 			left.Dev, left.Inode = st.Dev, st.Ino
-			t.old = append(t.old, &follower{src: src, path: p, f: f, pos: left, until: time.Now().Add(drainFor)})
+			t.old = append(t.old, &follower{src: src, path: p, f: f, wd: -1, pos: left, until: time.Now().Add(drainFor)})
 			return
 		}
 	}
@@ -264,6 +267,16 @@ func (t *tailer) poll() {
 	}
 }
 
+// written reads what was written, without looking for rotation.
+func (t *tailer) written() {
+	for _, f := range t.old {
+		t.read(f)
+	}
+	for _, f := range t.open {
+		t.read(f)
+	}
+}
+
 // retire keeps a rotated file for a while, at most maxOpen of them.
 func (t *tailer) retire(f *follower) {
 	t.s.st.forget(f.path)
@@ -279,6 +292,7 @@ func (f *follower) end(t *tailer) {
 		clear(t.gone)
 	}
 	t.gone[inode{f.pos.Dev, f.pos.Inode}] = f.pos
+	t.wake.drop(f.wd)
 	if len(f.part) > 0 && !f.skip {
 		t.s.line(f.src, f.path, string(f.part))
 	}
