@@ -72,6 +72,9 @@ func (r *Replayer) See(ev *event.Event) {
 	r.w.see(ev)
 }
 
+// Finish judges what was held back for later events that will not come.
+func (r *Replayer) Finish() { r.w.release(r.now.Add(heldLong)) }
+
 // Incidents lists what the events so far amount to.
 func (r *Replayer) Incidents() []*verdict.Incident { return r.w.fold.Incidents() }
 

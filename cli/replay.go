@@ -4,6 +4,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -11,11 +12,13 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ringwall/ringwall/action"
+	"github.com/ringwall/ringwall/agent"
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/brain"
 	"github.com/ringwall/ringwall/event"
@@ -28,8 +31,12 @@ import (
 var demo []byte
 
 func replayCmd(g *global) *cobra.Command {
-	return &cobra.Command{
-		Use: "replay FILE…", Short: "Judge recorded events again; the same events give the same findings", Args: cobra.MinimumNArgs(1),
+	var events bool
+	cmd := &cobra.Command{
+		Use:   "replay FILE…",
+		Short: "Judge recorded events or packets again; the same input gives the same findings",
+		Long:  "Judge recordings (ringwall record) and captures (pcap, pcapng, also gzipped) by the pipeline that judges live events.\nThe same files give the same findings and incident ids, byte for byte.",
+		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := g.load(cmd)
 			if err != nil {
@@ -47,39 +54,55 @@ func replayCmd(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			see := func(ev *event.Event) {
+				if out != nil && events && ev.GetFinding() == nil {
+					writeLine(out, "event", ev)
+				}
+				r.See(ev)
+			}
 			for _, name := range args {
-				if err := replayFile(r, name); err != nil {
+				if err := replayFile(cmd.Context(), cfg, g.tenant, name, see); err != nil {
 					return err
 				}
 			}
+			r.Finish()
 			if out == nil {
 				tellStories(cmd.OutOrStdout(), r)
 			}
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&events, "events", true, "with --json, the events too")
+	return cmd
 }
 
-func replayFile(r *brain.Replayer, name string) error {
+// replayFile knows recordings by their name; everything else is a capture.
+func replayFile(ctx context.Context, cfg Config, tenant, name string, see func(*event.Event)) error {
+	if filepath.Ext(name) != ".rwe" {
+		secret := []byte("replay of a capture: equal secrets correlate in it")
+		return agent.Capture(ctx, name, cfg.Agent, secret, tenant, "capture", slog.New(slog.DiscardHandler), see)
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return fmt.Errorf("replay: %w", err)
 	}
 	defer f.Close()
-	if err := event.ReadRecording(f, func(ev *event.Event) error { r.See(ev); return nil }); err != nil {
+	if err := event.ReadRecording(f, func(ev *event.Event) error { see(ev); return nil }); err != nil {
 		return fmt.Errorf("replay %s: %w; what came before it was judged", name, err)
 	}
 	return nil
 }
 
+func writeLine(w io.Writer, name string, v any) {
+	if raw, err := api.JSON(v); err == nil {
+		line, _ := json.Marshal(map[string]json.RawMessage{name: raw})
+		fmt.Fprintf(w, "%s\n", line)
+	}
+}
+
 // heardJSON writes one document a line: {"finding"|"incident"|"order": …}.
 func heardJSON(w io.Writer) brain.Heard {
-	write := func(name string, v any) {
-		if raw, err := api.JSON(v); err == nil {
-			line, _ := json.Marshal(map[string]json.RawMessage{name: raw})
-			fmt.Fprintf(w, "%s\n", line)
-		}
-	}
+	write := func(name string, v any) { writeLine(w, name, v) }
 	return brain.Heard{
 		Finding: func(f *verdict.Finding) {
 			f.PublishedNs = 0 // of the run, not of the events
@@ -135,6 +158,7 @@ func demoCmd(g *global) *cobra.Command {
 			if err := event.ReadRecording(bytes.NewReader(demo), func(ev *event.Event) error { r.See(ev); return nil }); err != nil {
 				return err
 			}
+			r.Finish()
 			tellStories(w, r)
 			return nil
 		},

@@ -25,6 +25,7 @@ func judge(t *testing.T) (string, []*verdict.Incident) {
 	if err := event.ReadRecording(bytes.NewReader(demo), func(ev *event.Event) error { r.See(ev); return nil }); err != nil {
 		t.Fatal(err)
 	}
+	r.Finish()
 	return told.String(), r.Incidents()
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/ringwall/ringwall/archive/query"
 	"github.com/ringwall/ringwall/brain"
 	"github.com/ringwall/ringwall/cli/host"
+	"github.com/ringwall/ringwall/doctor"
 	"github.com/ringwall/ringwall/health"
 	"github.com/ringwall/ringwall/identity"
 	"github.com/ringwall/ringwall/respond"
@@ -64,7 +65,7 @@ func Root() *cobra.Command {
 		Version: Version, SilenceUsage: true, SilenceErrors: true,
 	}
 	g.bind(root)
-	root.AddCommand(upCmd(g), brainCmd(g), configCmd(g), queryCmd(), rangeCmd(g), sigmaCmd(g), replayCmd(g), recordCmd(g), demoCmd(g), scanCmd(g), host.ShareCmd(), host.DoctorCmd())
+	root.AddCommand(upCmd(g), brainCmd(g), configCmd(g), queryCmd(), rangeCmd(g), sigmaCmd(g), replayCmd(g), recordCmd(g), demoCmd(g), scanCmd(g), host.ShareCmd(), doctorCmd(g))
 	root.AddCommand(asking(g)...)
 	return root
 }
@@ -219,6 +220,27 @@ func print(ctx context.Context, w io.Writer, b *brain.Brain) {
 			}
 		}
 	}
+}
+
+// doctorCmd looks at both roles of the data folder.
+func doctorCmd(g *global) *cobra.Command {
+	return host.DoctorCmd(func(cmd *cobra.Command) (doctor.Config, error) {
+		file := g.config
+		if file == "" {
+			file = filepath.Join(g.data, "ringwall.yaml")
+		}
+		cfg, err := g.load(cmd)
+		out := doctor.Config{
+			Data: g.data, ConfigFile: file, CheckConfig: func() error { return err },
+			Sockets: []doctor.Socket{{Name: "brain", Path: socketPath(g.data)}},
+			Watched: cfg.Agent.Files.Roots, KeepBytes: cfg.Brain.Retention.Bytes,
+		}
+		var st brain.Status
+		if newClient(g.data).get(cmd.Context(), "/v1/status", g.query(), &st) == nil {
+			out.Components = st.Components
+		}
+		return out, nil
+	})
 }
 
 func configCmd(g *global) *cobra.Command {

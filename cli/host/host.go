@@ -23,6 +23,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ringwall/ringwall/agent"
+	"github.com/ringwall/ringwall/doctor"
 	"github.com/ringwall/ringwall/health"
 	"github.com/ringwall/ringwall/identity"
 	"github.com/ringwall/ringwall/respond"
@@ -189,17 +190,51 @@ func OffCmd() *cobra.Command {
 	return cmd
 }
 
-// DoctorCmd says what this kernel and host offer.
-func DoctorCmd() *cobra.Command {
-	return &cobra.Command{
+// DoctorCmd says what this kernel and host offer. what tells it where the files of
+// the role lie.
+func DoctorCmd(what func(*cobra.Command) (doctor.Config, error)) *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "What this kernel and host offer, what is missing and what that costs",
+		Short: "What this kernel and host offer, what is missing, what that costs and how to mend it",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, c := range kernel.Probe(kernel.Defaults()) {
-				fmt.Fprintln(cmd.OutOrStdout(), c)
+			cfg, err := what(cmd)
+			if err != nil {
+				return err
 			}
-			return nil
+			report := doctor.Run(cmd.Context(), cfg)
+			switch out {
+			case "":
+				return report.WriteTable(cmd.OutOrStdout())
+			case "-":
+				return report.WriteJSON(cmd.OutOrStdout())
+			}
+			f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+			if err != nil {
+				return fmt.Errorf("write JSON: %w", err)
+			}
+			defer f.Close()
+			return report.WriteJSON(f)
 		},
 	}
+	cmd.Flags().StringVar(&out, "json", "", "write JSON to this file, - for standard output")
+	return cmd
+}
+
+// AgentDoctor looks at the agent of a data folder.
+func AgentDoctor() *cobra.Command {
+	var data string
+	cmd := DoctorCmd(func(*cobra.Command) (doctor.Config, error) {
+		file := filepath.Join(data, "agent.yaml")
+		return doctor.Config{Data: data, ConfigFile: file, CheckConfig: func() error {
+			cfg := agent.DefaultConfig()
+			if err := Decode(file, true, &cfg); err != nil {
+				return err
+			}
+			return cfg.Validate()
+		}, Watched: agent.DefaultConfig().Files.Roots}, nil
+	})
+	cmd.Flags().StringVar(&data, "data", "./var", "folder of the agent")
+	return cmd
 }
