@@ -188,6 +188,10 @@ func ClassOf(ev *event.Event) identity.Class {
 		}
 	case *event.Event_Dns, *event.Event_Inventory, *event.Event_Log:
 		return identity.Bulk
+	case *event.Event_Http:
+		if p.Http.Seen == event.HttpActivity_LOG {
+			return identity.Bulk
+		}
 	case *event.Event_Network:
 		switch p.Network.Op {
 		case event.NetworkActivity_RESET, event.NetworkActivity_FLOW_CLOSE, event.NetworkActivity_SEND:

@@ -52,10 +52,17 @@ func (f *fields) LogSource() sigma.LogSource {
 	case *event.Event_Dns:
 		return sigma.LogSource{Category: "dns"}
 	case *event.Event_Log:
+		if !linuxServices[p.Log.Unit] {
+			return sigma.LogSource{Category: "application", Service: p.Log.Unit} // no line of the system itself
+		}
 		return sigma.LogSource{Product: "linux", Service: p.Log.Unit}
 	}
 	return sigma.LogSource{}
 }
+
+// linuxServices are the units whose lines the system's own rules are for. Other
+// programs' lines hold what strangers sent them, and would match by that.
+var linuxServices = map[string]bool{"syslog": true, "sshd": true, "auth": true, "sudo": true, "su": true, "cron": true, "vsftpd": true, "clamav": true, "guacamole": true, "auditd": true}
 
 // linux names a category of Linux events; no category is no log source, or the
 // rules that name only the product would search it.

@@ -46,7 +46,12 @@ var (
 )
 
 // Secret tells whether a field of that name holds a credential.
-func Secret(name string) bool { return maySecret(name) && secretName.MatchString(name) }
+func Secret(name string) bool {
+	if name == "PWD" || name == "OLDPWD" { // the shell's folders, not passwords
+		return false
+	}
+	return maySecret(name) && secretName.MatchString(name)
+}
 
 // Text replaces the credentials that free text shows: pairs, URLs with user
 // information, authentication schemes, well-known flags and card numbers.

@@ -62,6 +62,9 @@ func TestOrdinaryTextStays(t *testing.T) {
 			t.Errorf("Text(%q) = %q", s, got)
 		}
 	}
+	if got := redactor.Env([]string{"PWD=/home/bob"}); got[0] != "PWD=/home/bob" {
+		t.Errorf("Env(PWD) = %q", got)
+	}
 	argv := []string{"ls", "-a", "/etc"}
 	if got := redactor.Argv(argv); strings.Join(got, " ") != "ls -a /etc" {
 		t.Errorf("Argv(%q) = %q", argv, got)

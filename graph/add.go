@@ -306,6 +306,9 @@ func (g *Graph) addChannel(f *Fact, a *event.ChannelActivity) {
 // it came over the network or at a console; su and sudo go on with what was there.
 func (g *Graph) addAuth(f *Fact, ev *event.Event, a *event.Authentication) NodeID {
 	flow := g.flow(f.Host, a.Flow, f.T, onWire, false)
+	if flow == 0 && a.Flow.GetSrcPort() != 0 {
+		flow = g.opened(f.Host, a.Flow.Src(), f.T)
+	}
 	if a.Outcome != event.Authentication_SUCCESS || flow == 0 && a.Service != "login" {
 		return flow
 	}

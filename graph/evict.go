@@ -121,6 +121,9 @@ func (g *Graph) drop(id NodeID) {
 			dropID(h.pages, scriptName(p), id)
 		}
 	case n.Flow != nil:
+		if src := n.Flow.Ref.Src(); g.clients[src] == id {
+			delete(g.clients, src)
+		}
 		dropID(g.tuples, tupleOf(n.Flow.Ref), id)
 		if n.Flow.other != (tuple{}) {
 			dropID(g.tuples, n.Flow.other, id)

@@ -38,22 +38,23 @@ func DefaultConfig() Config { return Config{Bytes: 256 << 20, MaxHub: 4096} }
 
 // Graph is the memory of one partition.
 type Graph struct {
-	cfg    Config
-	tenant string
-	pages  [][]Node // of pageLen nodes; place 0 is no node
-	places int      // places given out
-	free   []uint32
-	byKey  map[entity.Key]NodeID
-	hosts  []*host
-	byName map[string]uint32
-	epochs []uint64
-	epoch  map[uint64]uint32
-	tuples map[tuple][]NodeID
-	recent map[netip.Addr][]NodeID // client address → its latest requests, for access-log lines
-	words  map[string]string       // names that many nodes share
-	bytes  int64
-	now    int64
-	hand   clockHand
+	cfg     Config
+	tenant  string
+	pages   [][]Node // of pageLen nodes; place 0 is no node
+	places  int      // places given out
+	free    []uint32
+	byKey   map[entity.Key]NodeID
+	hosts   []*host
+	byName  map[string]uint32
+	epochs  []uint64
+	epoch   map[uint64]uint32
+	tuples  map[tuple][]NodeID
+	clients map[netip.AddrPort]NodeID // latest flow that an end opened, for sightings that tell only one end
+	recent  map[netip.Addr][]NodeID   // client address → its latest requests, for access-log lines
+	words   map[string]string         // names that many nodes share
+	bytes   int64
+	now     int64
+	hand    clockHand
 
 	evicted uint64
 }
@@ -86,7 +87,7 @@ func New(tenant string, cfg Config) *Graph {
 	return &Graph{
 		cfg: cfg, tenant: tenant, places: 1, hosts: []*host{{}},
 		byKey: map[entity.Key]NodeID{}, byName: map[string]uint32{}, epoch: map[uint64]uint32{},
-		tuples: map[tuple][]NodeID{}, recent: map[netip.Addr][]NodeID{}, words: map[string]string{},
+		tuples: map[tuple][]NodeID{}, clients: map[netip.AddrPort]NodeID{}, recent: map[netip.Addr][]NodeID{}, words: map[string]string{},
 	}
 }
 

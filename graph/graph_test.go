@@ -195,3 +195,16 @@ func TestMemoryStaysBounded(t *testing.T) {
 		t.Error("a live process was evicted before dead files")
 	}
 }
+
+func TestLoginThatTellsOnlyTheClient(t *testing.T) {
+	w := newWorld(t)
+	in := w.add("web", 1000*ms, event.Sensor_KERNEL, proc(70, 1), network(event.NetworkActivity_ACCEPT, flow("10.1.1.7:50000", "10.1.1.2:22", 1, 9)))
+	fl := flow("10.1.1.7:50000", "10.1.1.2:22", 0, 0)
+	fl.DstIp, fl.DstPort = nil, 0
+	login := w.add("web", 9000*ms, event.Sensor_LOGS, nil, &event.Event{Payload: &event.Event_Auth{Auth: &event.Authentication{
+		Outcome: event.Authentication_SUCCESS, User: "ops", Service: "sshd", Flow: fl}}})
+	n := w.g.Node(login.Object)
+	if n == nil || n.Kind != entity.Kind_LOGIN || len(n.In) == 0 || n.In[0].Peer != in.Object {
+		t.Errorf("the log-in is not joined to its connection: %+v", n)
+	}
+}

@@ -161,12 +161,27 @@ func (g *Graph) newFlow(tp tuple, h uint32, f *entity.Flow, t int64) NodeID {
 	}
 	id := g.add(Node{Key: key, Kind: entity.Kind_FLOW, Host: h, First: t, Last: t, Flow: &Flow{Ref: ref}}, flowBytes)
 	g.tuples[tp] = append(g.tuples[tp], id)
+	g.clients[f.Src()] = id
 	g.linkIn(g.address(f.Src().Addr(), t), id, Opened, t, nil, Ref{}, false)
 	return id
 }
 
 // flowBytes: the Flow, its sighting and its entry in the tuples.
 const flowBytes = 520
+
+// opened finds the conversation that a client's end opened on a host, for a log line
+// that tells no other end. It must still have been open at t.
+func (g *Graph) opened(h uint32, client netip.AddrPort, t int64) NodeID {
+	id := g.clients[client]
+	n := g.Node(id)
+	if n == nil || n.First > t+slack || n.Flow.Closed != 0 && t > n.Flow.Closed+slack {
+		return 0
+	}
+	if n.Host != h && n.Flow.Server.host != h {
+		return 0
+	}
+	return id
+}
 
 // alias makes a second conversation mean the same interval: one NAT hop.
 func (g *Graph) alias(id NodeID, f *entity.Flow) {

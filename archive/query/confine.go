@@ -20,6 +20,11 @@ func confineAndExec(o orders) error {
 	if err := setLimits(o.memoryMB); err != nil {
 		return err
 	}
+	// A unit may have given its user capabilities by the ambient set; they must not
+	// outlive the exec below.
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil && err != unix.EINVAL {
+		return fmt.Errorf("give up ambient capabilities: %w", err)
+	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("no_new_privs: %w", err)
 	}
