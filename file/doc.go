@@ -6,8 +6,9 @@
 // out comes a Result: colour, score, the stage that decided, evidence per
 // engine, technique, family and the time each stage took. Stages, cheap first:
 // known (package manifests, hash lists) and light (rules). It believes the
-// bytes it read between two equal answers of fstat, and nothing else about a
-// file: not its name's ending, not its owner.
+// bytes it read between two equal answers of fstat, and of a file's name only
+// who would run it: an ending never makes a file harmless to a server that
+// finds its tag in it, and its owner nothing.
 //
 // The worst trap: grey is not clean. A file that was too large, that changed
 // while it was read, or whose scan ran into a bound is grey with Partial set;

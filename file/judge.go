@@ -97,7 +97,7 @@ type Result struct {
 	ID         known.ID // zero for bytes that lie in no file
 	SHA256     string   // lower-case hex; "" if the file is larger than MaxHash
 	Size       int64
-	Kind       string // elf, php, sh, text…; see kindOf
+	Kind       string // elf, php, sh, text…; see light.KindOf
 	Mode, UID  uint32
 	Colour     verdict.Colour
 	Score      float64
@@ -249,7 +249,7 @@ func (j *Judge) Bytes(ctx context.Context, name string, data []byte) Result {
 func newItem(path string, data []byte, sum [32]byte) *item {
 	ext := extension(path)
 	it := &item{data: data, sum: sum, now: time.Now()}
-	it.res.Path, it.res.Kind = path, kindOf(data, ext)
+	it.res.Path, it.res.Kind = path, light.KindOf(data, ext)
 	if sum != [32]byte{} {
 		it.res.SHA256 = hex.EncodeToString(sum[:])
 	}

@@ -11,7 +11,8 @@ import (
 
 // Vars are the external variables a rule may name: filename, filepath,
 // extension (with its dot, lower case), filetype and owner. Empty where not
-// known. They are signature-base's and THOR's.
+// known. They are signature-base's and THOR's. Filetype is KindOf; by it the
+// rules with meta reads know whether the file is theirs.
 type Vars struct {
 	Filename, Filepath, Extension, Filetype, Owner string
 }
@@ -33,6 +34,7 @@ type rule struct {
 	tags            []string
 	meta            map[string]string
 	cond            expr
+	reads           uint8   // index into languages
 	strings         []int32 // indexes into Rules.strings
 	// needsHit: the condition cannot be true unless a string matched.
 	needsHit bool
@@ -56,6 +58,7 @@ type Rules struct {
 	rules    []rule
 	strings  []str
 	slots    []int32 // slot -> string
+	reads    []uint8 // slot -> language of its rule
 	patterns []pattern
 	refs     []atomRef
 	auto     *automaton
@@ -145,7 +148,7 @@ func (r *Rules) add(source string, pr *parsedRule, b *patternBuilder) error {
 	out := rule{
 		name: pr.name, source: source, private: pr.private, global: pr.global,
 		tags: pr.tags, meta: pr.meta, cond: pr.cond,
-		needsHit: needsHit(pr.cond),
+		needsHit: needsHit(pr.cond), reads: languageOf(pr.meta),
 	}
 	for _, d := range pr.strings {
 		s := str{id: "$" + d.id, rule: index, slot: int32(len(r.slots)), all: d.all, lazy: d.kind == tokHex || d.re.lazy, private: d.mods.private}
@@ -155,6 +158,7 @@ func (r *Rules) add(source string, pr *parsedRule, b *patternBuilder) error {
 		}
 		for i := 0; i < max(1, len(d.links)); i++ {
 			r.slots = append(r.slots, int32(len(r.strings)))
+			r.reads = append(r.reads, out.reads)
 		}
 		out.strings = append(out.strings, int32(len(r.strings)))
 		slow := len(b.slow)
@@ -164,7 +168,7 @@ func (r *Rules) add(source string, pr *parsedRule, b *patternBuilder) error {
 		}
 		r.strings = append(r.strings, s)
 		if err != nil {
-			r.strings, r.slots = r.strings[:oldStrings], r.slots[:oldSlots]
+			r.strings, r.slots, r.reads = r.strings[:oldStrings], r.slots[:oldSlots], r.reads[:oldSlots]
 			*b = old
 			return &parseError{d.at, err.Error()}
 		}

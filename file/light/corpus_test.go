@@ -172,7 +172,7 @@ func TestRulesOnCorpus(t *testing.T) {
 		c.n++
 		best := 0.0
 		var names []string
-		for _, m := range sc.Scan(s.data, Vars{Filename: "x." + s.Lang, Extension: "." + s.Lang, Filetype: s.Lang}) {
+		for _, m := range sc.Scan(s.data, Vars{Filename: "x." + s.Lang, Extension: "." + s.Lang, Filetype: KindOf(s.data, "."+s.Lang)}) {
 			best = max(best, m.Score())
 			r := perRule[m.Rule]
 			if r == nil {
@@ -258,7 +258,7 @@ func BenchmarkCorpus(b *testing.B) {
 		times, bytesIn = times[:0], 0
 		for _, s := range samples {
 			start := time.Now()
-			sc.Scan(s.data, Vars{Extension: "." + s.Lang})
+			sc.Scan(s.data, Vars{Extension: "." + s.Lang, Filetype: KindOf(s.data, "."+s.Lang)})
 			times = append(times, time.Since(start))
 			bytesIn += int64(len(s.data))
 		}

@@ -10,6 +10,11 @@
 // rule is refused at compile time, by name and with line and column, never
 // run with another meaning. A differential test holds it to that.
 //
+// A rule may name in meta reads the language it speaks of. With Vars.Filetype
+// from KindOf it is then asked only on what that language's interpreter would
+// run, and its match on a text of another language is a Mention, which
+// convicts nobody: a manual, a log, a test case, a scanner's own rules.
+//
 // How it works: from each string a few rare bytes (atoms) are chosen; all
 // atoms go into one Aho-Corasick automaton (Aho and Corasick, CACM 18(6),
 // 1975) that folds ASCII case in its byte classes, so that one pass serves

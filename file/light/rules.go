@@ -4,7 +4,6 @@ package light
 
 import (
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -83,14 +82,19 @@ func Load(dir string) (*Rules, []Refusal, error) {
 // Score reads meta score: the calibrated probability that a file the rule is
 // true for is malicious. THOR and signature-base write 0 to 100, which is
 // taken as percent. A rule without a score gives 0.5: it says something, but
-// convicts nobody.
+// convicts nobody. Nor does what is only mentioned.
 func (m Match) Score() float64 {
 	v, err := strconv.ParseFloat(m.Meta["score"], 64)
 	switch {
-	case errors.Is(err, strconv.ErrSyntax) || err != nil || v < 0 || v != v:
-		return 0.5
+	case err != nil || v < 0 || v != v:
+		v = unscored
 	case v > 1:
-		return min(v/100, 1)
+		v = min(v/100, 1)
+	}
+	if m.Mention {
+		v = min(v, unscored)
 	}
 	return v
 }
+
+const unscored = 0.5

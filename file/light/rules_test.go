@@ -13,19 +13,34 @@ import (
 	"testing"
 )
 
-// caseFile splits a case into the file's name and its bytes. "\x7fELF" is
-// written out, and EICAR stands for the test string, so that no scanner takes
-// the cases for the real thing.
+var hexByte = regexp.MustCompile(`\\x[0-9a-f]{2}`)
+
+// caseFile splits a case into the file's name, with its size if it is to be
+// filled up with zeros, and its bytes. Those that are not printable are written
+// as \x00, and EICAR stands for the test string, so that no scanner takes the
+// cases for the real thing.
 func caseFile(in string) (name string, data []byte) {
 	name, text, _ := strings.Cut(in, "\n")
-	text = strings.ReplaceAll(text, `\x7f`, "\x7f")
+	text = hexByte.ReplaceAllStringFunc(text, func(h string) string {
+		b, _ := strconv.ParseUint(h[2:], 16, 8)
+		return string([]byte{byte(b)})
+	})
 	text = strings.ReplaceAll(text, "EICAR", `X5O!P%@AP[4\PZX54(P^)7CC)7}$`+`EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*`)
-	return name, []byte(text)
+	name, size, _ := strings.Cut(name, " ")
+	data = []byte(text)
+	if n, err := strconv.Atoi(size); err == nil {
+		data = append(data, make([]byte, max(n-len(data), 0))...)
+	}
+	return name, data
 }
 
 func scanNames(s *Scanner, name string, data []byte) []string {
 	var names []string
-	for _, m := range s.Scan(data, Vars{Filename: name, Filepath: "/x/" + name, Extension: filepath.Ext(name)}) {
+	for _, m := range s.Scan(data, Vars{Filename: name, Filepath: "/x/" + name, Extension: filepath.Ext(name), Filetype: KindOf(data, filepath.Ext(name))}) {
+		if m.Mention {
+			names = append(names, m.Rule+" mentioned")
+			continue
+		}
 		names = append(names, m.Rule)
 	}
 	sort.Strings(names)
@@ -56,6 +71,17 @@ func TestRules(t *testing.T) {
 	}
 	if silent < 25 {
 		t.Errorf("only %d near misses", silent)
+	}
+}
+
+// TestProgramThatHoldsTheRules: an agent is no bot because it knows bots.
+func TestProgramThatHoldsTheRules(t *testing.T) {
+	program := []byte("\x7fELF\x02\x01\x01\x00")
+	for _, source := range Sources() {
+		program = append(append(program, 0), source...)
+	}
+	for _, m := range NewScanner(BuiltIn()).Scan(program, Vars{Filetype: KindOf(program, "")}) {
+		t.Errorf("%v: %v", m, m.Strings)
 	}
 }
 
@@ -96,6 +122,9 @@ func TestRulesSayWhatTheyMean(t *testing.T) {
 			continue
 		}
 		score, err := strconv.ParseFloat(x.meta["score"], 64)
+		if x.meta["reads"] != "" && x.reads == 0 {
+			t.Errorf("%s/%s: reads %q; want one of %q", x.source, x.name, x.meta["reads"], languages[1:])
+		}
 		if err != nil || score <= 0 || score > 1 || x.meta["description"] == "" || x.meta["family"] == "" || !technique.MatchString(x.meta["technique"]) {
 			t.Errorf("%s/%s: meta wants description, technique, family and a score above 0 up to 1: %v", x.source, x.name, x.meta)
 		}

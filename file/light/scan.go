@@ -43,6 +43,8 @@ type Match struct {
 	Tags    []string
 	Meta    map[string]string
 	Strings []StringMatch // the first match of at most 8 strings, by offset of declaration
+	// Mention: the file is text, but not of the language the rule reads.
+	Mention bool
 }
 
 // StringMatch is where a string was found. Offset counts bytes from the start
@@ -71,8 +73,9 @@ type Scanner struct {
 	mach    machine
 	back    machine // for links of a chain
 	slots   [][]span
-	touched []int32 // slots with matches
-	state   []uint8 // per rule
+	touched []int32                 // slots with matches
+	state   []uint8                 // per rule
+	read    [len(languages)]reading // per language, for this file
 	asked   []int32
 	askSet  []bool
 	swept   []int32 // strings whose slow patterns have run
@@ -115,6 +118,9 @@ func (s *Scanner) Work() Work { return s.work }
 // of rules in their source.
 func (s *Scanner) Scan(data []byte, vars Vars) []Match {
 	s.reset(data)
+	for i, l := range languages {
+		s.read[i] = read(vars.Filetype, l)
+	}
 	r := s.rules
 	if len(r.refs) > 0 {
 		r.auto.scan(data, func(atom int32, end int) bool {
@@ -125,6 +131,9 @@ func (s *Scanner) Scan(data []byte, vars Vars) []Match {
 			}
 			ref := r.refs[atom]
 			p := &r.patterns[ref.pattern]
+			if s.read[r.reads[p.slot]] == never {
+				return true
+			}
 			if p.lit == nil && len(s.waiting) < maxWaiting {
 				s.wait(p.slot, ref.pattern, end-int(ref.len))
 				return true
@@ -190,7 +199,7 @@ func (s *Scanner) judge(data []byte, vars *Vars) []Match {
 		if r.private || !s.isTrue(f, i) || !s.globalsTrue(f, r.source) {
 			continue
 		}
-		out = append(out, Match{Rule: r.name, Source: r.source, Tags: r.tags, Meta: r.meta, Strings: s.show(r, data)})
+		out = append(out, Match{Rule: r.name, Source: r.source, Tags: r.tags, Meta: r.meta, Strings: s.show(r, data), Mention: s.read[r.reads] == mentions})
 	}
 	if f.steps <= 0 {
 		s.cut("loop rounds")
@@ -216,7 +225,7 @@ func (s *Scanner) isTrue(f *frame, i int32) bool {
 	if s.state[i] == unknown {
 		s.state[i] = isFalse
 		r := &s.rules.rules[i]
-		if !r.needsHit || s.askSet[i] {
+		if s.read[r.reads] != never && (!r.needsHit || s.askSet[i]) {
 			// A rule asked for inside a loop of another has loops of its own.
 			loop, current := f.loop, f.current
 			f.loop, f.current = [maxLoops]int64{}, nil

@@ -2,18 +2,21 @@
 // Classic ASP and ASP.NET web shells.
 
 private rule server_page {
+  meta:
+    reads = "asp"
   strings:
     $a = "<%"
     $b = /runat\s{0,4}=\s{0,4}["']?server/ nocase
     $c = /<script[^>]{0,60}language\s{0,4}=\s{0,4}["']?(vbs|jscript|c#|vb)/ nocase
   condition:
-    any of them and uint32(0) != 0x464c457f // not a program that holds such text
+    any of them
 }
 
 rule asp_input_executed {
   meta:
     description = "request input handed to eval, execute or ExecuteGlobal"
     technique = "T1505.003"
+    reads = "asp"
     family = "asp-direct"
     score = "0.97"
   strings:
@@ -33,6 +36,7 @@ rule asp_small_eval {
   meta:
     description = "very small page that evaluates a variable"
     technique = "T1505.003"
+    reads = "asp"
     family = "asp-small"
     score = "0.93"
   strings:
@@ -53,6 +57,7 @@ rule asp_encoded {
   meta:
     description = "page whose script is encoded or put together from characters"
     technique = "T1027"
+    reads = "asp"
     family = "asp-encoded"
     score = "0.7"
   strings:
@@ -69,10 +74,11 @@ rule asp_decoded_executed {
   meta:
     description = "script that decodes text and executes it"
     technique = "T1027"
+    reads = "asp"
     family = "asp-encoded"
     score = "0.92"
   strings:
-    $unpack = /[^\w.](execute|executeglobal|eval)\s{0,4}\(?\s{0,4}(unencode|decode|decrypt|uncode|shisan|shisanfun|morficode|unlin|strreverse|lake2|hextostr|ende|unzip|fun|bin2str|mama|rechange|base64_?decode|lcx|dec|un)\s?\(?\s?["'(a-z]/ nocase
+    $unpack = /[^\w.](execute|executeglobal|eval)\s{0,4}\(?\s{0,4}(unencode|decode|decrypt|uncode|shisan|shisanfun|morficode|unlin|strreverse|lake2|hextostr|ende|unzip|fun|bin2str|mama|rechange|base64_?decode|lcx|dec|un)(\s?["']|\w{0,8}\s?\()/ nocase
     $reverse = /strreverse\s?\(\s?["'][^"'\n]{8}/ nocase
     $run = /[^\w.](execute|executeglobal|eval)[\s(]/ nocase
     $loop = /mid\s?\([^)\n]{1,40}\)[^\n]{0,60}(chr|asc)\s?\(/ nocase
@@ -85,6 +91,7 @@ rule asp_shell_toolbox {
   meta:
     description = "page that gathers what only a shell needs"
     technique = "T1505.003"
+    reads = "asp"
     family = "asp-toolbox"
     score = "0.95"
   strings:
@@ -130,6 +137,7 @@ rule asp_command {
   meta:
     description = "page that runs a command which the request names"
     technique = "T1059.003"
+    reads = "asp"
     family = "asp-command"
     score = "0.93"
   strings:
@@ -145,6 +153,7 @@ rule asp_small_writer {
   meta:
     description = "small page that writes request input to a file of the request's choice"
     technique = "T1105"
+    reads = "asp"
     family = "asp-writer"
     score = "0.9"
   strings:
@@ -163,6 +172,7 @@ rule aspx_command {
   meta:
     description = "ASP.NET page that starts a process or loads code from the request"
     technique = "T1505.003"
+    reads = "asp"
     family = "aspx-command"
     score = "0.94"
   strings:
@@ -183,6 +193,7 @@ rule aspx_toolbox {
   meta:
     description = "ASP.NET page that gathers what only a shell needs"
     technique = "T1505.003"
+    reads = "asp"
     family = "aspx-toolbox"
     score = "0.94"
   strings:
@@ -214,6 +225,7 @@ rule aspx_small_writer {
   meta:
     description = "small ASP.NET page that writes request input to a file"
     technique = "T1105"
+    reads = "asp"
     family = "aspx-writer"
     score = "0.9"
   strings:

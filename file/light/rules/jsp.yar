@@ -2,15 +2,19 @@
 // JSP and JSPX web shells.
 
 private rule jsp {
+  meta:
+    reads = "jsp"
   strings:
     $a = "<%"
     $b = "<jsp:" nocase
     $c = "http://java.sun.com/JSP/Page"
   condition:
-    any of them and uint32(0) != 0x464c457f // not a program that holds such text
+    any of them
 }
 
 private rule jsp_input {
+  meta:
+    reads = "jsp"
   strings:
     $a = /request\s{0,2}\.\s{0,2}(getParameter|getHeader|getCookies|getInputStream|getReader|getQueryString|getParameterMap|getPart|getAttribute)/ nocase
     $b = "${param." nocase
@@ -23,6 +27,7 @@ rule jsp_command {
   meta:
     description = "page that runs a command which the request names"
     technique = "T1505.003"
+    reads = "jsp"
     family = "jsp-command"
     score = "0.95"
   strings:
@@ -39,6 +44,7 @@ rule jsp_loads_code {
   meta:
     description = "page that defines a class or evaluates a script from the request"
     technique = "T1505.003"
+    reads = "jsp"
     family = "jsp-loader"
     score = "0.95"
   strings:
@@ -52,7 +58,7 @@ rule jsp_loads_code {
     $eval = /\.eval\s?\(/
     $el = /(ELProcessor|ExpressionFactory|createValueExpression|SpelExpressionParser|OgnlContext)/
     $deserialize = /new\s+(java\.io\.)?(ObjectInputStream|XMLDecoder)\s?\(/
-    $method = /(MethodUtil|MethodAccessor|ReflectionFactory|JdbcRowSetImpl|TemplatesImpl|JavaCompiler|ToolProvider|jshell|MLet|NativeLibLoader)/i
+    $method = /(MethodUtil|MethodAccessor|ReflectionFactory|JdbcRowSetImpl|TemplatesImpl|JavaCompiler|ToolProvider|\bjshell\b|\bMLet\b|NativeLibLoader)/i
   condition:
     jsp and jsp_input and ($define and $loader or $define and $invoke or $bcel or $url and $invoke or $script or $engine and $eval or $el or $deserialize or $method)
 }
@@ -61,6 +67,7 @@ rule jsp_shell_crypto {
   meta:
     description = "page that decrypts the request and runs it (Behinder, Godzilla)"
     technique = "T1505.003"
+    reads = "jsp"
     family = "jsp-crypto"
     score = "0.97"
   strings:
@@ -77,6 +84,7 @@ rule jsp_writes_input {
   meta:
     description = "small page that writes request input to a file the request names"
     technique = "T1105"
+    reads = "jsp"
     family = "jsp-writer"
     score = "0.92"
   strings:
@@ -93,6 +101,7 @@ rule jsp_chopper {
   meta:
     description = "server side of a one-password client (China Chopper and kin)"
     technique = "T1505.003"
+    reads = "jsp"
     family = "jsp-chopper"
     score = "0.96"
   strings:
@@ -109,6 +118,7 @@ rule jsp_toolbox {
   meta:
     description = "page that gathers what only a shell needs"
     technique = "T1505.003"
+    reads = "jsp"
     family = "jsp-toolbox"
     score = "0.95"
   strings:

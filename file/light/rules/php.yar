@@ -3,14 +3,18 @@
 // a guess checked by TestRulesOnCorpus; at 0.9 and above a rule convicts alone.
 
 private rule php {
+  meta:
+    reads = "php"
   strings:
     $open = /<\?(php|=|\s)/ nocase
     $script = /<script[^>]{1,40}language\s{0,4}=\s{0,4}["']?php/ nocase
   condition:
-    any of them and uint32(0) != 0x464c457f // not a program that holds such text
+    any of them
 }
 
 private rule php_input {
+  meta:
+    reads = "php"
   strings:
     $a = /_(GET|POST|REQUEST|COOKIE|FILES)\b/
     $b = "php://input" nocase
@@ -26,6 +30,7 @@ rule php_input_executed {
   meta:
     description = "request input handed to code or command execution"
     technique = "T1505.003"
+    reads = "php"
     family = "php-direct"
     score = "0.98"
   strings:
@@ -43,6 +48,7 @@ rule php_input_called {
   meta:
     description = "request input used as a function name"
     technique = "T1505.003"
+    reads = "php"
     family = "php-varfunc"
     score = "0.97"
   strings:
@@ -56,6 +62,7 @@ rule php_input_callback {
   meta:
     description = "request input as callback or as argument of an executing callback"
     technique = "T1505.003"
+    reads = "php"
     family = "php-callback"
     score = "0.95"
   strings:
@@ -71,6 +78,7 @@ rule php_preg_eval {
   meta:
     description = "regular expression replace that executes its replacement"
     technique = "T1505.003"
+    reads = "php"
     family = "php-preg"
     score = "0.95"
   strings:
@@ -87,6 +95,7 @@ rule php_packed_eval {
   meta:
     description = "eval of a chain of decoders"
     technique = "T1027"
+    reads = "php"
     family = "php-packed"
     score = "0.93"
   strings:
@@ -104,6 +113,7 @@ rule php_hidden_name {
   meta:
     description = "name of an executing function spelled so that nobody finds it"
     technique = "T1027"
+    reads = "php"
     family = "php-hidden"
     score = "0.95"
   strings:
@@ -131,6 +141,7 @@ rule php_letters_by_index {
   meta:
     description = "function names put together from letters of a string"
     technique = "T1027"
+    reads = "php"
     family = "php-hidden"
     score = "0.95"
   strings:
@@ -146,11 +157,12 @@ rule php_no_letters {
   meta:
     description = "code made of operators on characters instead of letters"
     technique = "T1027"
+    reads = "php"
     family = "php-nonalnum"
     score = "0.95"
   strings:
     $xor = /\(?\s{0,2}["'][^"'\na-z]{1,12}["']\s{0,2}\^\s{0,2}["'][^"'\n]{1,12}["']\s{0,2}\)?\s{0,2}[.;)]/
-    $not = /=\s{0,2}~\s{0,2}["'{(]{1,2}[\x80-\xff]/
+    $not = /=\s{0,2}~\s{0,2}["'{(]{1,2}[\x80-\xff]{2,60}["')}.;]/
     $inc = /\$_{1,6}\s{0,2}(\+\+|\.=|=\s{0,2}\$_{1,6}|\[\s{0,2}\]\s{0,2}=)/
     $plus = /\+\+\s{0,2}\$_{1,6}[^\w]/
   condition:
@@ -161,6 +173,7 @@ rule php_small_dynamic {
   meta:
     description = "very small page that runs a variable on request input"
     technique = "T1505.003"
+    reads = "php"
     family = "php-small"
     score = "0.93"
   strings:
@@ -181,6 +194,7 @@ rule php_eval_near_input {
   meta:
     description = "small page with request input and an evaluated or executed variable"
     technique = "T1505.003"
+    reads = "php"
     family = "php-small"
     score = "0.7"
   strings:
@@ -194,6 +208,7 @@ rule php_input_written {
   meta:
     description = "request input written to a file or included"
     technique = "T1505.003"
+    reads = "php"
     family = "php-dropper"
     score = "0.75"
   strings:
@@ -208,6 +223,7 @@ rule php_small_uploader {
   meta:
     description = "small page that stores an upload under the name the client gave"
     technique = "T1105"
+    reads = "php"
     family = "php-uploader"
     score = "0.8"
   strings:
@@ -223,6 +239,7 @@ rule php_shell_toolbox {
   meta:
     description = "page that gathers what only a shell needs"
     technique = "T1505.003"
+    reads = "php"
     family = "php-toolbox"
     score = "0.95"
   strings:
@@ -266,6 +283,7 @@ rule php_shell_name {
   meta:
     description = "name that a known web shell gives itself"
     technique = "T1505.003"
+    reads = "php"
     family = "php-named"
     score = "0.95"
   strings:

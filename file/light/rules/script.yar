@@ -2,49 +2,66 @@
 // Reverse shells, droppers and stealers in scripts and in the files that start
 // them.
 
-private rule text {
-  condition:
-    // Programs and archives hold such lines as data; only what an interpreter
-    // or a daemon reads as text is meant.
-    uint32(0) != 0x464c457f and uint16(0) != 0x5a4d and uint32(0) != 0x04034b50
-}
+// Two rules on lines of a shell: what stands in a comment is not run, and each
+// comment counts one such line. In a program of another language the line must
+// be a string, and something must be called that could run it.
 
 rule shell_reverse_dev_tcp {
   meta:
     description = "shell whose input and output are a network connection (/dev/tcp)"
     technique = "T1059.004"
+    reads = "shell"
     family = "reverse-shell"
     score = "0.95"
   strings:
     $bash = /\b(ba|z|k|da)?sh\s{1,4}(-[a-z]{1,4}\s{1,4}){0,3}(0<&\d{1,3}|[>&<0-2 ]{1,6})\s{0,4}\/dev\/(tcp|udp)\//
+    $hash = /(^|\n)[ \t]{0,80}#[^\n]{0,1000}\b(ba|z|k|da)?sh\s{1,4}(-[a-z]{1,4}\s{1,4}){0,3}(0<&\d{1,3}|[>&<0-2 ]{1,6})\s{0,4}\/dev\/(tcp|udp)\//
     $exec = /exec\s{1,4}\d{1,3}<>\s{0,4}\/dev\/(tcp|udp)\/[^\s;]{3,80}/
     $back = /(0<&|<&|>&)\s{0,2}\d{1,3}[^\n]{0,40}(2>&|>&)\s{0,2}\d{1,3}/
     $encoded = /echo\s{1,4}["']?YmFzaCAt[A-Za-z0-9+\/=]{10,400}["']?\s{0,4}\|\s{0,4}base64\s{1,4}-(d|-decode)/
   condition:
-    text and ($bash or $encoded or $exec and $back)
+    #bash > #hash or $encoded or $exec and $back
 }
 
 rule shell_reverse_netcat {
   meta:
     description = "netcat, socat, telnet or openssl that hands a shell to the network"
     technique = "T1059.004"
+    reads = "shell"
     family = "reverse-shell"
     score = "0.93"
   strings:
-    $nc = /\b(nc|ncat|netcat|nc\.traditional|nc\.openbsd)\s{1,4}[^\n;|#]{0,80}\s-[a-z]{0,4}(e|c)\s{1,4}["']?(\/bin\/|\/usr\/bin\/)?(ba|da|z|k)?sh\b/
-    $nc2 = /\b(nc|ncat|netcat)\s{1,4}-[a-z]{0,4}e\s{1,4}["']?(\/bin\/|\/usr\/bin\/)?(ba|da|z|k)?sh\b/
+    $nc = /\b(nc|ncat|netcat|nc\.traditional|nc\.openbsd)\s{1,4}([^\n;|&#]{0,80}\s)?-[a-z]{0,4}(e|c)\s{1,4}["']?(\/bin\/|\/usr\/bin\/)?(ba|da|z|k)?sh\b/
+    $hash = /(^|\n)[ \t]{0,80}#[^\n]{0,1000}\b(nc|ncat|netcat|nc\.traditional|nc\.openbsd)\s{1,4}([^\n;|&#]{0,80}\s)?-[a-z]{0,4}(e|c)\s{1,4}["']?(\/bin\/|\/usr\/bin\/)?(ba|da|z|k)?sh\b/
     $fifo = /mk(fifo|nod)\s{1,4}[^\n]{1,120}\|\s{0,4}(\/bin\/|\/usr\/bin\/)?(ba|da|z|k)?sh\s{0,4}(-i)?\s{0,4}[^\n]{0,60}\|\s{0,4}(nc|ncat|netcat|telnet|openssl|socat)\b/
     $telnet = /telnet\s{1,4}\S{3,60}\s{1,4}\d{1,5}\s{0,4}\|\s{0,4}(\/bin\/)?(ba)?sh\s{0,4}\|\s{0,4}telnet/
     $socat = /socat\s{1,4}[^\n]{0,120}exec:["']{0,2}(\/bin\/)?(ba|da)?sh/ nocase
     $pipe = /\b(ba)?sh\s{1,4}-i\s{0,4}(2>&1)?\s{0,4}\|\s{0,4}(nc|ncat|netcat)\s/
   condition:
-    text and (any of them)
+    #nc > #hash or any of ($fifo, $telnet, $socat, $pipe)
+}
+
+rule program_starts_reverse_shell {
+  meta:
+    description = "program that starts a shell whose input and output are a network connection"
+    technique = "T1059"
+    reads = "script"
+    family = "reverse-shell"
+    score = "0.93"
+  strings:
+    $tcp = /["'`{\[][^"'`\n]{0,80}(ba|z|k|da)?sh\s{1,4}(-[a-z]{1,4}\s{1,4}){0,3}[>&<0-2 ]{1,6}\s{0,4}\/dev\/(tcp|udp)\//
+    $nc = /["'`{\[][^"'`\n]{0,80}\b(nc|ncat|netcat|nc\.traditional|nc\.openbsd)\s{1,4}([^\n;|&#]{0,80}\s)?-[a-z]{0,4}(e|c)\s{1,4}["']?(\/bin\/|\/usr\/bin\/)?(ba|da|z|k)?sh\b/
+    $fifo = /["'`{\[][^"'`\n]{0,80}mk(fifo|nod)\s{1,4}[^\n]{1,120}\|\s{0,4}(\/bin\/|\/usr\/bin\/)?(ba|da|z|k)?sh\s{0,4}(-i)?\s{0,4}[^\n]{0,60}\|\s{0,4}(nc|ncat|netcat|telnet|openssl|socat)\b/
+    $call = /\b(system|exec\w{0,4}|popen\w?|spawn\w{0,4}|subprocess|shell_exec|passthru|proc_open|qx)\b\s{0,2}[.,(\[{"'\/]/ nocase
+  condition:
+    any of ($tcp, $nc, $fifo) and $call
 }
 
 rule script_reverse_shell {
   meta:
     description = "script that ties a socket to standard input and output and starts a shell"
     technique = "T1059"
+    reads = "script"
     family = "reverse-shell"
     score = "0.92"
   strings:
@@ -63,15 +80,16 @@ rule script_reverse_shell {
     $awk = /\/inet\/(tcp|udp)\/0\/[^\n]{1,200}getline/
     $node = /child_process["']\)[^\n]{0,200}(spawn|exec)\s?\(\s?["'](\/bin\/)?(ba)?sh[^\n]{0,200}\.pipe\s?\(/
   condition:
-    text and ($py_socket and $py_connect and $py_dup and ($py_sh or $py_pty) or
+    $py_socket and $py_connect and $py_dup and ($py_sh or $py_pty) or
     $pl_socket and ($pl_dup or $pl_fd) and $pl_sh or
-    any of ($rb, $php, $lua, $awk, $node))
+    any of ($rb, $php, $lua, $awk, $node)
 }
 
 rule download_and_run {
   meta:
     description = "fetches a script and pipes it into a shell without looking"
     technique = "T1105"
+    reads = "script"
     family = "dropper"
     score = "0.6"
   strings:
@@ -79,13 +97,14 @@ rule download_and_run {
     $sub = /\b(ba)?sh\s{1,4}(-c\s{1,4})?["']?[<$]\(\s?(curl|wget)\s/
     $python = /\b(curl|wget)\s{1,4}[^\n|;]{3,200}\|\s{0,4}(python[23]?|perl|php)\b/
   condition:
-    text and (any of them)
+    any of them
 }
 
 rule cron_fetches_code {
   meta:
     description = "cron entry that fetches code and runs it, or calls back"
     technique = "T1053.003"
+    reads = "script"
     family = "persistence"
     score = "0.93"
   strings:
@@ -94,13 +113,14 @@ rule cron_fetches_code {
     $reboot = /@reboot\s{1,4}[^\n]{0,80}(curl|wget)\s[^\n]{1,200}\|\s{0,4}(ba)?sh\b/
     $hidden = /(^|\n)\s{0,4}(@reboot|@hourly|(\*|\d{1,2})(\/\d{1,2})?(\s{1,4}[\d*\/,-]{1,8}){4})\s{1,4}(root\s{1,4})?(\/bin\/(ba)?sh\s{1,4}(-c\s{1,4})?)?["']?\/(tmp|dev\/shm|var\/tmp)\/\./
   condition:
-    text and (any of them)
+    any of them
 }
 
 rule dropper_script {
   meta:
     description = "script that fetches binaries for many machines, runs and hides them"
     technique = "T1105"
+    reads = "script"
     family = "dropper"
     score = "0.94"
   strings:
@@ -115,15 +135,16 @@ rule dropper_script {
     $miner = /(stratum\+(tcp|ssl):\/\/|xmrig|minerd\b|--donate-level|cryptonight|nicehash|supportxmr|minexmr|c3pool)/ nocase
     $tool = /(chattr\s{1,4}[+-][iae]{1,3}\s|ld\.so\.preload|\/dev\/shm\/)/
   condition:
-    text and (filesize < 300KB and (
+    filesize < 300KB and (
       ($get or $busybox) and $chmod and $run and ($rm or $cd or $hist) or
-      $kill or $miner and ($get or $chmod or $tool or $hist) and ($run or $tool or $hist)))
+      $kill or $miner and ($get or $chmod or $tool or $hist) and ($run or $tool or $hist))
 }
 
 rule python_hidden_exec {
   meta:
     description = "Python that executes decoded or downloaded code in one breath"
     technique = "T1059.006"
+    reads = "py"
     family = "py-stealer"
     score = "0.9"
   strings:
@@ -137,13 +158,14 @@ rule python_hidden_exec {
     $token = /(discord(app)?\.com\/api\/webhooks|api\.telegram\.org\/bot)/
     $steal = /(Local State|Login Data|leveldb|wallet\.dat|os\.getlogin|getpass\.getuser|socket\.gethostname|os\.environ)/
   condition:
-    text and (any of ($b64, $lambda, $get, $fernet, $builtins, $powershell, $hidden) or $token and $steal)
+    any of ($b64, $lambda, $get, $fernet, $builtins, $powershell, $hidden) or $token and $steal
 }
 
 rule setup_py_calls_home {
   meta:
     description = "Python package installer that reports the host or runs what it downloads"
     technique = "T1195.002"
+    reads = "py"
     family = "py-stealer"
     score = "0.7"
   strings:
@@ -152,13 +174,14 @@ rule setup_py_calls_home {
     $net = /(requests\.(get|post)|urlopen|urlretrieve|http\.client|socket\.socket|wget\.download|\bcurl\b)/
     $act = /(os\.system|subprocess|exec\s?\(|Popen|startfile|gethostname|getlogin|getuser|os\.environ|platform\.node)/
   condition:
-    text and (filesize < 200KB and $setup and $install and $net and $act)
+    filesize < 200KB and $setup and $install and $net and $act
 }
 
 rule perl_cgi_shell {
   meta:
     description = "Perl CGI page that runs what the request names, or an IRC bot"
     technique = "T1505.003"
+    reads = "pl"
     family = "pl-shell"
     score = "0.92"
   strings:
@@ -174,19 +197,38 @@ rule perl_cgi_shell {
     $socket = /(IO::Socket|use Socket|PF_INET)/
     $sh = /(\/bin\/(ba)?sh|cmd\.exe)/
   condition:
-    text and ($perl and filesize < 300KB and ($cgi and $run and $form or $irc and $nick and $join and ($flood or $sh or $run) or $name and ($run or $sh or $socket)))
+    $perl and filesize < 300KB and ($cgi and $run and $form or $irc and $nick and $join and ($flood or $sh or $run) or $name and ($run or $sh or $socket))
 }
 
 rule python_web_shell {
   meta:
     description = "Python CGI or WSGI page that runs what the request names"
     technique = "T1505.003"
+    reads = "py"
     family = "py-shell"
     score = "0.9"
   strings:
     $form = /(cgi\.FieldStorage|form\.getvalue|environ\s?\[\s?["']QUERY_STRING|request\.(args|form|values)|self\.rfile\.read)/
+    $direct = /(os\.popen|os\.system|subprocess\.(Popen|call|check_output|getoutput|run)|commands\.getoutput)\s?\(\s?(str\(\s?)?(form\b|request\.|unquote|self\.(path|headers|rfile))/
+    $assign = /\b(cmd|command|c)\s?=\s?[^;\n]{0,60}(getvalue|form\[|QUERY_STRING|request\.(args|form|values)|rfile\.read|unquote)/
+    $run = /(os\.popen|os\.system|subprocess\.(Popen|call|check_output|getoutput|run)|commands\.getoutput)\s?\(\s?(str\(\s?)?(cmd|command|c)\b/
+    $cgi = /(cgi\.FieldStorage|environ\s?\[\s?["']QUERY_STRING)/
+    $shell = /(os\.popen|os\.system|commands\.getoutput)\s?\(\s?(cmd|command|c)\b|\.(Popen|call|check_output|run)\s?\(\s?(cmd|command|c)\s?,\s?shell\s?=\s?True/
+  condition:
+    filesize < 60KB and ($form and ($direct or $assign and $run) or $cgi and $shell)
+}
+
+rule python_page_runs_command {
+  meta:
+    description = "Python page that takes a request and runs a command: an administrator's tool does so too"
+    technique = "T1059.006"
+    reads = "py"
+    family = "py-shell"
+    score = "0.6"
+  strings:
+    $form = /(cgi\.FieldStorage|form\.getvalue|environ\s?\[\s?["']QUERY_STRING|request\.(args|form|values))/
     $run = /(os\.popen|os\.system|subprocess\.(Popen|call|check_output|getoutput|run)|commands\.getoutput)\s?\(\s?(cmd|command|c|form|request|self\.|str\(|unquote)/
     $name = /(cmd|command|shell|password)/ nocase
   condition:
-    text and (filesize < 60KB and $form and $run and $name)
+    filesize < 60KB and $form and $run and $name and not python_web_shell
 }
