@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ringwall/ringwall/action"
 	"github.com/ringwall/ringwall/respond/quarantine"
@@ -76,6 +77,16 @@ func (h *hide) undo(_ context.Context, _ *action.Order, inv *inverse) (string, e
 	return h.store.Restore(&m)
 }
 
-func (h *hide) resume([]held) error { return nil }
-func (h *hide) off() error          { return nil }
-func (h *hide) close()              { h.store.Close() }
+func (h *hide) resume(live []held) error {
+	if slices.ContainsFunc(live, func(x held) bool { return x.State == action.Ordered }) {
+		h.e.host.wake()
+	}
+	return nil
+}
+
+func (h *hide) off() error {
+	h.e.host.wake()
+	return nil
+}
+
+func (h *hide) close() { h.store.Close() }

@@ -73,7 +73,7 @@ func (a *apart) undo(_ context.Context, o *action.Order, _ *inverse) (string, er
 }
 
 func (a *apart) resume(live []held) error {
-	live = slices.DeleteFunc(live, func(h held) bool { return h.left <= 0 || h.State == action.Ordered })
+	live = slices.DeleteFunc(slices.Clone(live), func(h held) bool { return h.left <= 0 || h.State == action.Ordered })
 	if len(live) == 0 {
 		return nil
 	}

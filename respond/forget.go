@@ -30,20 +30,44 @@ func (h *host) forget(ctx context.Context, store *quarantine.Store, m *quarantin
 		return ""
 	}
 	var notes []string
-	ns := h.netns()
-	for _, pid := range process.All() {
-		title := process.Title(pid)
-		if !strings.HasPrefix(title, "php-fpm: master process") || !strings.HasPrefix(program(pid), "php-fpm") ||
-			process.Link(pid, "ns/net") != ns || !trusted(pid) || !cachesCode(pid) {
+	for _, pid := range h.masters() {
+		if !cachesCode(pid) {
 			continue
 		}
-		if err := h.reload(ctx, pid, title); err != nil {
+		if err := h.reload(ctx, pid, process.Title(pid)); err != nil {
 			notes = append(notes, fmt.Sprintf("php-fpm (pid %d) may run it from its cache until revalidate_freq is over: %v", pid, err))
 			continue
 		}
 		notes = append(notes, fmt.Sprintf("php-fpm (pid %d) was made to forget it", pid))
 	}
 	return strings.Join(notes, "; ")
+}
+
+// masters are the php-fpm masters of this host.
+func (h *host) masters() (out []int) {
+	ns := h.netns()
+	for _, pid := range process.All() {
+		if strings.HasPrefix(process.Title(pid), "php-fpm: master process") && strings.HasPrefix(program(pid), "php-fpm") &&
+			process.Link(pid, "ns/net") == ns && trusted(pid) {
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
+// wake lets workers go on that a kill of this program in the middle of reloadIdle left
+// standing.
+func (h *host) wake() {
+	for _, master := range h.masters() {
+		for _, pid := range process.Children(master) {
+			if w, err := process.Open(pid, 0); err == nil {
+				if w.State == 'T' && w.PPID == master {
+					_ = w.Signal(unix.SIGCONT)
+				}
+				w.Close()
+			}
+		}
+	}
 }
 
 func cachesCode(pid int) bool {
@@ -69,7 +93,7 @@ func (h *host) reload(ctx context.Context, master int, title string) error {
 	if h.lets(title) {
 		return fpm.Signal(unix.SIGUSR2)
 	}
-	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); { // busy ones: 100 looks
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); { // busy ones: some 200 looks
 		idle, err := h.reloadIdle(ctx, fpm)
 		if idle || err != nil {
 			return err
@@ -136,13 +160,13 @@ func (h *host) reloadIdle(ctx context.Context, fpm *process.Handle) (idle bool, 
 			return false, nil
 		}
 	}
-	serving, err := h.serving(fpm.PID)
+	harmless, err := h.harmless(fpm.PID)
 	if err != nil {
 		return false, err
 	}
 	for _, w := range workers {
 		for _, i := range process.Inodes(w.PID, process.Any) {
-			if serving[i] {
+			if strings.HasPrefix(i, "socket:") && !harmless[i] {
 				return false, nil
 			}
 		}
@@ -179,39 +203,41 @@ func pending(pid int, sig unix.Signal) bool {
 	return err != nil || mask&(1<<(sig-1)) != 0
 }
 
-// serving gives the accepted connections of a master's listeners: unix sockets bear the
-// listener's path, TCP ones its port.
-func (h *host) serving(master int) (map[string]bool, error) {
-	held := map[string]bool{}
-	for _, i := range process.Inodes(master, process.Any) {
-		held[i] = true
-	}
+// harmless gives the sockets that are no client of a master: its own, and those that
+// neither bear the path of one of its listeners nor its port. A client in another
+// network namespace, whose end shows in no list of ours, is not among them.
+func (h *host) harmless(master int) (map[string]bool, error) {
 	out := map[string]bool{}
-	paths := map[string]bool{}
-	table := unixSockets(master)
+	for _, i := range process.Inodes(master, process.Any) {
+		out[i] = true
+	}
+	paths, table := map[string]bool{}, unixSockets(master)
 	for _, u := range table {
-		if u.listening && held[u.inode] {
+		if u.listening && out[u.inode] {
 			paths[u.path] = true
 		}
 	}
 	for _, u := range table {
-		if !u.listening && u.path != "" && paths[u.path] {
+		if u.listening || u.path == "" || !paths[u.path] {
 			out[u.inode] = true
 		}
 	}
 	ports := map[uint16]bool{}
-	listening, err := h.diag.List(connection.Listening, nil, unix.IPPROTO_TCP)
+	all, err := h.diag.List(connection.Alive|connection.Listening, nil, unix.IPPROTO_TCP, unix.IPPROTO_UDP)
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range listening {
-		if held[fmt.Sprintf("socket:[%d]", s.Inode)] {
+	for _, s := range all {
+		if s.State == connection.Listen && out[inodeOf(s)] {
 			ports[s.Local.Port()] = true
 		}
 	}
-	accepted, err := h.diag.List(connection.Alive, func(s *connection.Socket) bool { return ports[s.Local.Port()] }, unix.IPPROTO_TCP)
-	for _, s := range accepted {
-		out[fmt.Sprintf("socket:[%d]", s.Inode)] = true
+	for _, s := range all {
+		if s.State == connection.Listen || !ports[s.Local.Port()] {
+			out[inodeOf(s)] = true
+		}
 	}
-	return out, err
+	return out, nil
 }
+
+func inodeOf(s connection.Socket) string { return fmt.Sprintf("socket:[%d]", s.Inode) }

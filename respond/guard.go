@@ -86,7 +86,7 @@ func (e *Enforcer) refuseProcess(s *entity.Sighting) string {
 	}
 	pid := int(p.Pid)
 	st, err := process.Read(pid)
-	if err != nil || st.Start != process.Ticks(p.StartNs) {
+	if err != nil || st.Dead() || st.Start != process.Ticks(p.StartNs) {
 		return "" // gone: nothing of it can be hit
 	}
 	if pid == 1 || st.Kernel || innermost(pid) == 1 {

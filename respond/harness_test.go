@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -83,13 +84,12 @@ func must(t testing.TB, err error) {
 	}
 }
 
-var serial int
+var serial atomic.Int64
 
 func order(kind action.Kind, s *entity.Sighting) action.Order {
-	serial++
 	now := time.Now()
 	return action.Order{
-		ID: fmt.Sprintf("a-%d", serial), Tenant: "t", Host: "web", Kind: kind, Subject: s, Incident: "i-1", Reason: "test",
+		ID: fmt.Sprintf("a-%d", serial.Add(1)), Tenant: "t", Host: "web", Kind: kind, Subject: s, Incident: "i-1", Reason: "test",
 		Stage: action.Enforce, Ordered: now, Deadline: now.Add(time.Hour),
 	}
 }

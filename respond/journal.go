@@ -61,7 +61,15 @@ func openJournal(dir string) (*journal, []entry, error) {
 	if j.lock, err = os.OpenFile(j.path+".lock", os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 		return nil, nil, fmt.Errorf("journal of actions: %w", err)
 	}
-	if err := unix.Flock(int(j.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	// A child that was just forked holds our descriptors, and this lock, until its exec:
+	// one that was let go a moment ago may look taken.
+	for try := 0; ; try++ {
+		if err = unix.Flock(int(j.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil || try == 20 {
+			break
+		}
+		time.Sleep(25 * time.Millisecond)
+	}
+	if err != nil {
 		j.lock.Close()
 		return nil, nil, fmt.Errorf("journal of actions %s: %w; ask it, or stop it first", j.path, ErrRunning)
 	}

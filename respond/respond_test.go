@@ -30,6 +30,7 @@ func (b *bench) dial() net.Conn {
 // TestEachActionTwice: every kind is done, verified, undone and done again, and what was
 // before is after.
 func TestEachActionTwice(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, nil)
 	before := b.state()
 	for range 2 {
@@ -87,6 +88,7 @@ func TestEachActionTwice(t *testing.T) {
 
 // TestObserveAndShadowTouchNothing, whatever is ordered and however far the order would go.
 func TestObserveAndShadowTouchNothing(t *testing.T) {
+	t.Parallel()
 	for _, most := range []action.Stage{action.Observe, action.Shadow, action.Enforce} {
 		b := newBench(t, func(c *Config) { c.Most = most })
 		conn := b.dial()
@@ -121,6 +123,7 @@ func TestObserveAndShadowTouchNothing(t *testing.T) {
 
 // TestGuardRails: each refusal with its near miss, which is carried out.
 func TestGuardRails(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, func(c *Config) {
 		c.Critical = append(c.Critical, prefix("192.0.2.0/28"))
 		c.Brain = append(c.Brain, prefix("192.0.2.77/32").Addr())
@@ -181,6 +184,7 @@ func TestGuardRails(t *testing.T) {
 
 // TestCaps: reach per incident and per minute; what was touched before counts once.
 func TestCaps(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, func(c *Config) { c.Caps.Peers, c.Caps.PerMinute = 2, 5 })
 	b.want(order(action.BlockAddress, addr("192.0.2.1")), action.Verified, "")
 	b.want(order(action.CutConnection, addr("192.0.2.1")), action.Verified, "")
@@ -197,6 +201,7 @@ func TestCaps(t *testing.T) {
 
 // TestAnIDActsOnce: what a person took back does not come again with the same order.
 func TestAnIDActsOnce(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, nil)
 	before := b.state()
 	o := order(action.BlockAddress, addr("192.0.2.1"))
@@ -216,6 +221,7 @@ func TestAnIDActsOnce(t *testing.T) {
 
 // TestTwoHolds: an address that two orders block is free when both are taken back.
 func TestTwoHolds(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, nil)
 	before := b.state()
 	one := b.want(order(action.BlockAddress, addr(b.peer.Addr.String())), action.Verified, "")
@@ -232,6 +238,7 @@ func TestTwoHolds(t *testing.T) {
 
 // TestExpires by itself, while Run runs.
 func TestExpires(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, nil)
 	before := b.state()
 	ctx, stop := context.WithCancel(context.Background())
@@ -259,6 +266,7 @@ func TestExpires(t *testing.T) {
 
 // TestOff takes everything back, with an agent and, from the journal, without.
 func TestOff(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, nil)
 	ctx := context.Background()
 	before := b.state()

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/ringwall/ringwall/respond/process"
+	"github.com/ringwall/ringwall/respond/testnet"
 )
 
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
@@ -17,3 +18,5 @@ func childrenOf(pid int) []int { return process.Children(pid) }
 func testAddrPort(c net.Conn) netip.AddrPort { return netip.MustParseAddrPort(c.LocalAddr().String()) }
 
 func testAddrPort2(b *bench) netip.AddrPort { return netip.AddrPortFrom(b.host.Addr, b.port) }
+
+func echoes(c net.Conn) error { return testnet.Echo(c) }
