@@ -152,11 +152,11 @@ func (g *Graph) addExec(f *Fact, ev *event.Event, p *event.ProcessActivity) Node
 	return f.Actor
 }
 
-// ran writes who ran the file. Only files that somebody was seen to write lead
-// anywhere, so the others (/bin/sh) keep no list of who ran them.
+// ran writes who ran the file, where somebody was seen to write it: all others
+// (/bin/sh) lead nowhere.
 func (g *Graph) ran(file NodeID, f *Fact, ev *event.Event) {
-	if n := g.Node(file); n != nil {
-		g.linkIn(file, f.Actor, Ran, f.T, ev.Actor, f.Ref, n.File.Writer != 0)
+	if n := g.Node(file); n != nil && n.File.Writer != 0 {
+		g.link(file, f.Actor, Ran, f.T, ev.Actor, f.Ref)
 	}
 }
 
@@ -273,7 +273,7 @@ func (g *Graph) addHTTP(f *Fact, ev *event.Event, a *event.HttpActivity) NodeID 
 	}
 	serving := a.Seen == event.HttpActivity_SOCKET || a.Seen == event.HttpActivity_TLS || a.Seen == event.HttpActivity_FASTCGI
 	if file := g.script(f, a, serving); file != 0 {
-		g.linkIn(file, id, Executed, f.T, ev.Actor, f.Ref, true)
+		g.link(file, id, Executed, f.T, ev.Actor, f.Ref)
 	}
 	if n := g.Node(f.Actor); n != nil && serving {
 		g.serve(n, Serve{Request: id, Seen: a.Seen, TID: ev.Actor.GetTid(), G: ev.Actor.GetGoroutine(), From: f.T, conn: connOf(a), ordinal: a.Ordinal})

@@ -17,6 +17,7 @@ const evictStep = 256
 type clockHand struct {
 	place int
 	lap   int   // of this shortage
+	ended int   // lap in which the last shortage ended: what came before it yields little
 	from  int   // where the lap began
 	cut   int64 // what was not touched since then is old
 }
@@ -46,13 +47,18 @@ func (n *Node) class() int {
 func (g *Graph) evict() {
 	h := &g.hand
 	low := g.cfg.Bytes - g.cfg.Bytes/64
-	if g.bytes <= low || h.lap == 0 && g.bytes <= g.cfg.Bytes {
-		h.lap = 0
+	if g.bytes <= low {
+		if h.lap > 0 {
+			h.lap, h.ended = 0, h.lap
+		}
 		return
 	}
 	if h.lap == 0 {
+		if g.bytes <= g.cfg.Bytes {
+			return
+		}
 		h.place = max(h.place, 1)
-		h.lap, h.from, h.cut = 1, h.place, g.old()
+		h.lap, h.from, h.cut = max(1, h.ended-1), h.place, g.old()
 	}
 	for range min(evictStep, g.places) {
 		if h.place++; h.place >= g.places {

@@ -18,6 +18,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -40,6 +41,10 @@ func DefaultConfig() Config { return Config{Window: 6 * time.Hour, Open: 4096} }
 
 // prior of an incident: a black finding alone must be able to carry it.
 const prior = -2.0
+
+// findingsKept bounds the ids an incident lists. Later findings count, and are in the
+// archive with the same entry.
+const findingsKept = 4096
 
 // Builder folds findings. It belongs to the goroutine of its graph.
 type Builder struct {
@@ -186,6 +191,7 @@ func (b *Builder) begin(f *verdict.Finding, t int64) *state {
 		inc:     &verdict.Incident{Id: "i-" + hex.EncodeToString(sum[:8]), Tenant: b.tenant, State: "open", OpenedNs: f.WallNs},
 		last:    t,
 		members: map[string]bool{}, named: map[string]bool{}, entries: map[entity.Key]*vote{},
+		witness: map[string]*verdict.Evidence{}, odds: prior,
 	}
 	b.open[st.inc.Id] = st
 	b.order = append(b.order, st.inc.Id)
@@ -214,7 +220,9 @@ func (b *Builder) merge(into, from *state) {
 	for _, e := range from.inc.Entities {
 		into.name(e)
 	}
-	into.evidence = append(into.evidence, from.evidence...)
+	for _, root := range slices.Sorted(maps.Keys(from.witness)) {
+		into.weigh(from.witness[root])
+	}
 	for _, list := range []struct{ to, from *[]string }{
 		{&into.inc.Hosts, &from.inc.Hosts}, {&into.inc.Techniques, &from.inc.Techniques}, {&into.inc.Layers, &from.inc.Layers},
 	} {
@@ -257,7 +265,9 @@ func (b *Builder) join(st *state, m member, keys []entity.Key) {
 	}
 	st.members[m.f.Id] = true
 	inc := st.inc
-	inc.Findings = append(inc.Findings, m.f.Id)
+	if len(inc.Findings) < findingsKept {
+		inc.Findings = append(inc.Findings, m.f.Id)
+	}
 	inc.Hosts = append(inc.Hosts, m.f.Host)
 	inc.Techniques = append(inc.Techniques, m.f.Techniques...)
 	inc.Layers = append(inc.Layers, m.f.Layer)
@@ -266,7 +276,7 @@ func (b *Builder) join(st *state, m member, keys []entity.Key) {
 	inc.UpdatedNs = max(inc.UpdatedNs, m.f.WallNs)
 	if m.f.Black() {
 		odds := float64(verdict.Odds(m.f.Score))
-		st.evidence = append(st.evidence, &verdict.Evidence{What: m.f.Title, Where: m.f.Host, Weight: odds, Engine: m.f.Layer + "/" + m.f.Stage, Root: rootOf(m)})
+		st.weigh(&verdict.Evidence{What: m.f.Title, Where: m.f.Host, Weight: odds, Root: rootOf(m)})
 		if n := b.g.Node(m.path.Entry); n != nil {
 			v := vote{entry: b.g.Sighting(m.path.Entry, "entry"), weight: m.f.Score, first: m.t, rule: m.path.Rule}
 			if m.path.Guess {
@@ -306,13 +316,12 @@ func (b *Builder) finish(st *state) {
 	slices.SortStableFunc(inc.Story, func(a, c *verdict.Step) int {
 		return cmp.Or(cmp.Compare(a.WallNs, c.WallNs), cmp.Compare(a.Finding, c.Finding))
 	})
-	odds, kept := verdict.Join(prior, st.evidence)
-	inc.Score = odds.Probability()
+	inc.Score = st.odds.Probability()
 	if v := st.entry(); v != nil {
 		inc.Entry, inc.EntryRule = v.entry, string(v.rule)
 	}
-	if len(kept) > 0 {
-		inc.Title = fmt.Sprintf("%s on %s", kept[0].What, kept[0].Where)
+	if st.top != nil {
+		inc.Title = fmt.Sprintf("%s on %s", st.top.What, st.top.Where)
 	}
 }
 

@@ -17,13 +17,15 @@ import (
 const storyKept = 500
 
 type state struct {
-	inc      *verdict.Incident
-	last     int64
-	anchors  []entity.Key
-	members  map[string]bool
-	named    map[string]bool // entities, by kind, host and label
-	entries  map[entity.Key]*vote
-	evidence []*verdict.Evidence
+	inc     *verdict.Incident
+	last    int64
+	anchors []entity.Key
+	members map[string]bool
+	named   map[string]bool // entities, by kind, host and label
+	entries map[entity.Key]*vote
+	witness map[string]*verdict.Evidence // the strongest of each root fact
+	odds    verdict.LogOdds              // of them all, with the prior
+	top     *verdict.Evidence
 }
 
 type vote struct {
@@ -31,6 +33,23 @@ type vote struct {
 	weight float64
 	first  int64
 	rule   trace.Rule
+}
+
+// weigh adds a black finding's evidence: as verdict.Join would, but step by step,
+// because a long incident has thousands.
+func (s *state) weigh(e *verdict.Evidence) {
+	old := s.witness[e.Root]
+	if old != nil && old.Weight >= e.Weight {
+		return
+	}
+	s.odds += verdict.LogOdds(e.Weight)
+	if old != nil {
+		s.odds -= verdict.LogOdds(old.Weight)
+	}
+	s.witness[e.Root] = e
+	if t := s.top; t == nil || cmp.Or(-cmp.Compare(e.Weight, t.Weight), cmp.Compare(e.Root, t.Root), cmp.Compare(e.What, t.What)) < 0 {
+		s.top = e
+	}
 }
 
 func (s *state) vote(id entity.Key, v vote) {
