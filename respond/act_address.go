@@ -26,7 +26,7 @@ func (b *block) plan(_ context.Context, o *action.Order) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
-	return plan{what: "drop packets from and to " + shown(p), target: p.String()}, nil
+	return plan{what: would("drop packets from and to %s", shown(p)), target: p.String()}, nil
 }
 
 func (b *block) act(_ context.Context, o *action.Order, inv *inverse) (json.RawMessage, string, error) {

@@ -50,15 +50,17 @@ func (c *cut) find(s *entity.Sighting) ([]connection.Socket, string, error) {
 }
 
 func (c *cut) plan(_ context.Context, o *action.Order) (plan, error) {
-	found, text, err := c.find(o.Subject)
+	_, target, err := c.match(o.Subject)
 	if err != nil {
 		return plan{}, err
 	}
-	target := text
 	if p, err := prefixOf(o.Subject); err == nil {
 		target = p.String() // the same peer as in a block counts once
 	}
-	return plan{what: fmt.Sprintf("cut %d connections with %s", len(found), text), target: target}, nil
+	return plan{target: target, what: func() (string, error) {
+		found, text, err := c.find(o.Subject)
+		return fmt.Sprintf("cut %d connections with %s", len(found), text), err
+	}}, nil
 }
 
 func (c *cut) act(ctx context.Context, o *action.Order, _ *inverse) (json.RawMessage, string, error) {

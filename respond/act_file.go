@@ -39,7 +39,7 @@ func (h *hide) plan(_ context.Context, o *action.Order) (plan, error) {
 		return plan{}, refused("%s: %v (sha256 %s)", f.GetPath(), quarantine.ErrChanged, m.SHA256)
 	}
 	part, err := json.Marshal(m)
-	return plan{what: fmt.Sprintf("move %s (%d bytes, sha256 %s) to %s", m.Path, m.Size, m.SHA256, m.Held), target: m.Path, inverse: part}, err
+	return plan{what: would("move %s (%d bytes, sha256 %s) to %s", m.Path, m.Size, m.SHA256, m.Held), target: m.Path, inverse: part}, err
 }
 
 func (h *hide) act(ctx context.Context, o *action.Order, inv *inverse) (json.RawMessage, string, error) {

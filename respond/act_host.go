@@ -38,7 +38,7 @@ func (a *apart) allowed() (isolate.Allowed, error) {
 
 func (a *apart) plan(context.Context, *action.Order) (plan, error) {
 	allowed, err := a.allowed()
-	return plan{what: fmt.Sprintf("cut the host off from all but %v and %d sessions of operators", allowed.Peers, len(allowed.Sessions)), target: "host"}, err
+	return plan{what: would("cut the host off from all but %v and %d sessions of operators", allowed.Peers, len(allowed.Sessions)), target: "host"}, err
 }
 
 func (a *apart) act(_ context.Context, _ *action.Order, inv *inverse) (json.RawMessage, string, error) {

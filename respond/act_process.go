@@ -28,14 +28,17 @@ func (k *kill) options(p *entity.Process) (process.Options, error) {
 	return opt, nil
 }
 
+// plan walks the tree only where nothing is done: until it is stopped it goes on.
 func (k *kill) plan(_ context.Context, o *action.Order) (plan, error) {
 	p := o.Subject.GetProcess()
-	opt, err := k.options(p)
-	if err != nil {
-		return plan{}, err
-	}
-	found, err := process.Find(int(p.GetPid()), process.Ticks(p.GetStartNs()), opt)
-	return plan{what: fmt.Sprintf("kill %d processes: %s", len(found), named(found)), target: fmt.Sprint("pid ", p.GetPid(), " ", p.GetStartNs())}, err
+	return plan{target: fmt.Sprint("pid ", p.GetPid(), " ", p.GetStartNs()), what: func() (string, error) {
+		opt, err := k.options(p)
+		if err != nil {
+			return "", err
+		}
+		found, err := process.Find(int(p.GetPid()), process.Ticks(p.GetStartNs()), opt)
+		return fmt.Sprintf("kill %d processes: %s", len(found), named(found)), err
+	}}, nil
 }
 
 func (k *kill) act(ctx context.Context, o *action.Order, _ *inverse) (json.RawMessage, string, error) {
@@ -54,13 +57,15 @@ func (k *kill) act(ctx context.Context, o *action.Order, _ *inverse) (json.RawMe
 	return nil, fmt.Sprintf("%d processes killed: %s", len(killed), named(killed)), nil
 }
 
+// verify looks at the root; that everybody has ended, and that a look at all of /proc
+// finds nobody more, is what process.Kill ends with.
 func (k *kill) verify(_ context.Context, o *action.Order, _ *inverse) error {
 	p := o.Subject.GetProcess()
-	found, err := process.Find(int(p.GetPid()), process.Ticks(p.GetStartNs()), process.Options{})
-	if err == nil && len(found) > 0 {
-		err = fmt.Errorf("%d run: %s", len(found), named(found))
+	st, err := process.Read(int(p.GetPid()))
+	if err != nil || st.Dead() || st.Start != process.Ticks(p.GetStartNs()) {
+		return nil
 	}
-	return err
+	return fmt.Errorf("%s runs", named([]process.Stat{st}))
 }
 
 func (k *kill) undo(context.Context, *action.Order, *inverse) (string, error) {

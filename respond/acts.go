@@ -35,9 +35,14 @@ type actuator interface {
 
 // plan is what an action would touch.
 type plan struct {
-	what    string // after "would"
-	target  string // what counts against the caps
+	what    func() (string, error) // after "would"; asked only where nothing is done
+	target  string                 // what counts against the caps
 	inverse json.RawMessage
+}
+
+// would is a plan whose text costs nothing.
+func would(format string, a ...any) func() (string, error) {
+	return func() (string, error) { return fmt.Sprintf(format, a...), nil }
 }
 
 // errRefused is wrapped by a plan that must not be carried out.

@@ -166,12 +166,17 @@ func (e *Enforcer) do(ctx context.Context, o action.Order) action.Record {
 	if left <= 0 {
 		return e.end(x, action.Refused, "its deadline "+o.Deadline.UTC().Format(time.RFC3339)+" has passed")
 	}
+	e.host.look()
 	a, p, state, why := e.plan(ctx, x)
 	if state != "" {
 		return e.end(x, state, why)
 	}
 	if stage < action.Enforce {
-		return e.end(x, action.Shadowed, "would "+p.what)
+		what, err := p.what()
+		if err != nil {
+			return e.end(x, failure(err), err.Error())
+		}
+		return e.end(x, action.Shadowed, "would "+what)
 	}
 	inv := &inverse{Boot: e.boot, UntilNs: event.BootNow() + uint64(left), Part: p.inverse}
 	x.Record.Inverse, _ = json.Marshal(inv) // a struct of strings and numbers
@@ -281,6 +286,7 @@ func (e *Enforcer) takeBack(ctx context.Context, id string, state action.State, 
 	if err := json.Unmarshal(rec.Inverse, &inv); err != nil {
 		return rec, fmt.Errorf("undo %s: its inverse cannot be read: %w", id, err)
 	}
+	e.host.look()
 	note, err := a.undo(ctx, &rec.Order, &inv)
 	if err != nil {
 		return rec, fmt.Errorf("undo %s: %w", id, err)

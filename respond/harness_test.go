@@ -30,7 +30,7 @@ import (
 // bench is a host to act on: a namespace, a root folder with a site, an enforcer.
 type bench struct {
 	*Enforcer
-	t          *testing.T
+	t          testing.TB
 	host, peer *testnet.Net
 	root, data string
 	cfg        Config
@@ -40,7 +40,7 @@ type bench struct {
 	events []*event.Event
 }
 
-func newBench(t *testing.T, change func(*Config)) *bench {
+func newBench(t testing.TB, change func(*Config)) *bench {
 	t.Helper()
 	b := &bench{t: t, data: t.TempDir(), root: t.TempDir(), cfg: DefaultConfig()}
 	b.host, b.peer = testnet.Pair(t)
@@ -175,7 +175,7 @@ func running(pid int) bool {
 }
 
 // eventually waits for what takes its own time.
-func eventually(t *testing.T, what string, f func() bool) {
+func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); !f(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {

@@ -24,13 +24,20 @@ import (
 	"github.com/ringwall/ringwall/respond/process"
 )
 
-// host answers what is so on this host now. It belongs to the turn.
+// host answers what is so on this host now. It belongs to the turn. Who is logged in is
+// looked up once per action.
 type host struct {
 	cfg  *Config
 	opt  *Options
 	ns   *os.File
 	diag *connection.Cutter
+
+	looked bool
+	people []session
 }
+
+// look begins an action: what was known before is forgotten.
+func (h *host) look() { h.looked, h.people = false, nil }
 
 func (h *host) close() { h.diag.Close() }
 

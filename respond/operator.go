@@ -30,6 +30,17 @@ type session struct {
 // authenticated yet is nobody's, so that guessing passwords protects no one. Where
 // Config.Operators is set, remote sessions from elsewhere do not count.
 func (h *host) sessions() ([]session, error) {
+	if h.looked {
+		return h.people, nil
+	}
+	people, err := h.findSessions()
+	if err == nil {
+		h.looked, h.people = true, people
+	}
+	return people, err
+}
+
+func (h *host) findSessions() ([]session, error) {
 	pids := process.All()
 	if len(pids) == 0 {
 		return nil, errNoProc

@@ -91,6 +91,7 @@ func (e *Enforcer) settle(ctx context.Context) {
 		return
 	}
 	e.settled = true
+	e.host.look()
 	live := e.live()
 	for _, a := range e.acts {
 		if err := a.resume(live[a.kind()]); err != nil {
@@ -129,6 +130,7 @@ func (e *Enforcer) finish(ctx context.Context, h held) {
 	e.mu.Lock()
 	x := *e.entries[h.ID]
 	e.mu.Unlock()
+	e.host.look()
 	why := e.refuse(ctx, &x.Record.Order)
 	if why == "" && h.inv.Boot != e.boot && (h.Kind == action.KillTree || h.Kind == action.CutConnection) {
 		why = "the machine was started anew since; what it names is gone"

@@ -23,12 +23,13 @@ func TestRaiseLower(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stranger, err := peer.Dial(host.Addr, at.Port())
-	if err != nil {
-		t.Fatal(err)
-	}
 	before := host.Rules()
 	for range 2 {
+		// A new one each time: what an old one could not send comes later.
+		stranger, err := peer.Dial(host.Addr, at.Port())
+		if err != nil {
+			t.Fatal(err)
+		}
 		allowed := Allowed{
 			Peers:    []netip.Prefix{netip.PrefixFrom(peer.Addr6, 128)},
 			Sessions: []Session{{Local: netip.AddrPortFrom(host.Addr, at.Port()), Remote: netip.MustParseAddrPort(session.LocalAddr().String())}},

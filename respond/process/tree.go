@@ -97,19 +97,23 @@ func Kill(ctx context.Context, pid int, start uint64, opt Options) (killed []Sta
 			unsettled++
 			found++
 		}
-		if found > 0 || !thorough { // look once more before anyone dies: the dead lose their children
-			thorough = found == 0
+		if found > 0 { // look once more before anyone dies: the dead lose their children
+			thorough = false
 			continue
 		}
 		if done == len(t.members) {
-			break
+			if thorough {
+				break
+			}
+			thorough = true
+			continue
 		}
 		for ; done < len(t.members); done++ {
 			if err := t.members[done].Signal(unix.SIGKILL); err != nil && !errors.Is(err, ErrGone) {
 				return t.stats()[:done], fmt.Errorf("kill pid %d: %w", t.members[done].PID, err)
 			}
 		}
-		thorough = false
+		thorough = true
 	}
 	for _, h := range t.members {
 		if !h.Ended(2 * time.Second) {
