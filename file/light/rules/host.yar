@@ -24,14 +24,12 @@ rule elf_miner {
     score = "0.95"
   strings:
     $stratum = /stratum\+(tcp|tcps|ssl|udp):\/\//
-    $login = /"metho[d]":"login"/
-    $submit = /mining[.]submit/
-    $subscribe = /mining[.]subscribe/
+    $wire = /"method"\s?:\s?"(login|submit|mining\.(submit|subscribe|authorize))"/
     $algo = /(cryptonigh[t]|random[x]|rx\/0|argon2\/chukwa|cn\/r|ghostride[r])/
     $xmrig = /xmri[g]/ nocase
     $donate = /donate[-]level/
   condition:
-    uint32(0) == 0x464c457f and ($stratum and ($algo or $xmrig or $donate) or any of ($login, $submit, $subscribe) and 3 of them)
+    uint32(0) == 0x464c457f and any of ($stratum, $wire) and any of ($algo, $xmrig, $donate)
 }
 
 rule elf_packed_upx {
@@ -69,7 +67,7 @@ rule elf_bot {
     $c2 = /npxXoudifFeEgGaACSc[s]/
     $c3 = /dvrHelpe[r]/
   condition:
-    uint32(0) == 0x464c457f and (any of ($b*) and 4 of them or any of ($c*))
+    uint32(0) == 0x464c457f and (2 of ($b*) and 3 of them or any of ($c*))
 }
 
 rule elf_reverse_shell {

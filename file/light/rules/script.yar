@@ -52,7 +52,7 @@ rule program_starts_reverse_shell {
     $tcp = /["'`{\[][^"'`\n]{0,80}(ba|z|k|da)?sh\s{1,4}(-[a-z]{1,4}\s{1,4}){0,3}[>&<0-2 ]{1,6}\s{0,4}\/dev\/(tcp|udp)\//
     $nc = /["'`{\[][^"'`\n]{0,80}\b(nc|ncat|netcat|nc\.traditional|nc\.openbsd)\s{1,4}([^\n;|&#]{0,80}\s)?-[a-z]{0,4}(e|c)\s{1,4}["']?(\/bin\/|\/usr\/bin\/)?(ba|da|z|k)?sh\b/
     $fifo = /["'`{\[][^"'`\n]{0,80}mk(fifo|nod)\s{1,4}[^\n]{1,120}\|\s{0,4}(\/bin\/|\/usr\/bin\/)?(ba|da|z|k)?sh\s{0,4}(-i)?\s{0,4}[^\n]{0,60}\|\s{0,4}(nc|ncat|netcat|telnet|openssl|socat)\b/
-    $call = /\b(system|exec\w{0,4}|popen\w?|spawn\w{0,4}|subprocess|shell_exec|passthru|proc_open|qx)\b\s{0,2}[.,(\[{"'\/]/ nocase
+    $call = /\b((system|exec\w{0,4}|popen\w?|spawn\w{0,4}|shell_exec|passthru|proc_open|check_output|getoutput)(\(|\s{1,2}["'])|subprocess\.\w|qx\s?[\/({])/ nocase
   condition:
     any of ($tcp, $nc, $fifo) and $call
 }
