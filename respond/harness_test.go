@@ -166,7 +166,9 @@ func (b *bench) same(before string) {
 func (b *bench) victim() *exec.Cmd {
 	cmd := exec.Command("sh", "-c", "sleep 600 & sleep 600 & wait")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	return b.host.Start(cmd)
+	b.host.Start(cmd)
+	b.t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }) // its session, before it is waited for
+	return cmd
 }
 
 func running(pid int) bool {
