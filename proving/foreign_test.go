@@ -96,7 +96,7 @@ func foreignAgent(flags map[string]string) int {
 	stage, _ := os.ReadFile(filepath.Join(filepath.Dir(store), "stage"))
 	fmt.Println("watching")
 	log := config.Scope.Root + "/var/log/nginx/access.log"
-	if _, err := os.Stat(log); err != nil || config.Sensors["log"] == "off" {
+	if _, err := os.Stat(log); err != nil || config.Sensors["logs"] == "off" {
 		awaitTerm()
 		return 0
 	}
