@@ -5,6 +5,7 @@ package light
 import (
 	"bytes"
 	"cmp"
+	"regexp"
 	"strings"
 )
 
@@ -87,11 +88,40 @@ func KindOf(data []byte, extension string) string {
 			return tag + "-in-" + image
 		}
 	} else if named == "" || named == "html" || isServer(named) {
+		if named == "" && isRecords(data) {
+			return "records"
+		}
 		if tag := pageTag(data); tag != "" {
 			return tag
 		}
 	}
 	return cmp.Or(named, "text")
+}
+
+// recordLine is how a line of a log or of JSON begins: an object, a date as in
+// RFC 3339, syslog and Apache, an address, a priority, the audit daemon's type.
+var recordLine = regexp.MustCompile(`^\s*(\{\s*("|$)|\[\s*(\{|"|$)|[\[<(]?\d{4}[-/]\d\d[-/]\d\d|<?\d{1,3}>|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d|` +
+	`\[?[A-Z][a-z]{2} [A-Z][a-z]{2} \d\d |\d{1,3}(\.\d{1,3}){3}[ :]|[0-9a-fA-F]{0,4}(:[0-9a-fA-F]{0,4}){2,7} |type=[A-Z_]+ msg=|\d{10}[. ])`)
+
+// isRecords reports that each of the first lines begins as a record: a rotated
+// log has the ending .1, and holds what attackers have sent.
+func isRecords(data []byte) bool {
+	head, whole := data[:min(len(data), 4096)], len(data) <= 4096
+	for n := 0; n < 4 && len(head) > 0; n++ {
+		line, rest, ends := bytes.Cut(head, []byte{'\n'})
+		if n > 0 && !ends && !whole {
+			break // cut in the middle
+		}
+		head = rest
+		switch {
+		case n > 0 && len(bytes.TrimSpace(line)) == 0:
+		case !recordLine.Match(line):
+			return false
+		case bytes.ContainsAny(bytes.TrimLeft(line, " ")[:1], "{["):
+			return true // JSON goes on as it likes
+		}
+	}
+	return true
 }
 
 func isServer(kind string) bool {
