@@ -25,7 +25,7 @@ func (p *play) act(l *line) error {
 		return p.http(l)
 	case "write", "save", "move", "unlink", "readfile", "script":
 		return p.fileActivity(l)
-	case "trace":
+	case "trace", "effects":
 		return p.ask(l)
 	}
 	return p.told(l)
@@ -260,6 +260,6 @@ func (p *play) ask(l *line) error {
 		return fmt.Errorf("no trace of a %q", l.arg(0))
 	}
 	at := &event.Event{Host: p.host, BootNs: p.boot(), WallNs: epochStart + int64(p.boot())}
-	p.asks = append(p.asks, ask{text: p.host + " " + strings.Join(l.args, " "), at: at, what: s})
+	p.asks = append(p.asks, ask{forward: l.verb == "effects", text: l.verb + " " + p.host + " " + strings.Join(l.args, " "), at: at, what: s})
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ringwall/ringwall/behaviour/sigma"
+	"github.com/ringwall/ringwall/behaviour/trace"
 	"github.com/ringwall/ringwall/entity"
 	"github.com/ringwall/ringwall/event"
 	"github.com/ringwall/ringwall/graph"
@@ -173,4 +174,23 @@ func storm(g *graph.Graph, n, live int) {
 			parent = c
 		}
 	}
+}
+
+// BenchmarkTrace leads what the stream did back to its entry.
+func BenchmarkTrace(b *testing.B) {
+	g := graph.New("default", graph.Config{Bytes: 256 << 20})
+	s := newStream(1, 4)
+	for range 200_000 {
+		g.Add(s.next())
+	}
+	found := 0
+	b.ResetTimer()
+	for i := range b.N {
+		d := s.deeds[i%len(s.deeds)]
+		t := g.Steady(d.host, d.at.BootNs, d.at.WallNs)
+		if trace.Back(g, g.Resolve(d.what, d.host, t), t).Entry != 0 {
+			found++
+		}
+	}
+	b.ReportMetric(float64(found)/float64(b.N), "found")
 }

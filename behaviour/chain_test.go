@@ -98,7 +98,7 @@ func (h *heart) foldIn(j behaviour.Judged, ev *event.Event) {
 func (h *heart) report(p *play) string {
 	var b strings.Builder
 	for _, a := range p.asks {
-		fmt.Fprintf(&b, "trace %s: %s\n", a.text, h.answer(a))
+		fmt.Fprintf(&b, "%s: %s\n", a.text, h.answer(a))
 	}
 	for _, f := range h.findings {
 		where, entry := "", ""
@@ -142,6 +142,14 @@ func (h *heart) report(p *play) string {
 func (h *heart) answer(a ask) string {
 	t := h.g.Steady(a.at.Host, a.at.BootNs, a.at.WallNs)
 	id := h.g.Resolve(a.what, a.at.Host, t)
+	if a.forward {
+		var out []string
+		for _, hop := range trace.Forward(h.g, id, 100) {
+			s := h.g.Sighting(hop.Node, "")
+			out = append(out, "\n  "+strings.ToLower(s.Kind.String())+" "+s.Label())
+		}
+		return fmt.Sprint(len(out), strings.Join(out, ""))
+	}
 	path := trace.Back(h.g, id, t)
 	s := h.g.Sighting(path.Entry, "")
 	if s == nil {

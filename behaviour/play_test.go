@@ -33,6 +33,7 @@ import (
 //	loss SENSOR COUNT                half a second to each side
 //	except [rule= stage= host= exe= path= source=]
 //	trace process P | file PATH | flow FLOW | request M URI FLOW     a question, asked at the end
+//	effects … the same                                               what came of it
 type play struct {
 	events  []*event.Event
 	asks    []ask
@@ -46,9 +47,10 @@ type play struct {
 }
 
 type ask struct {
-	text string
-	at   *event.Event // host and time
-	what *entity.Sighting
+	text    string
+	forward bool
+	at      *event.Event // host and time
+	what    *entity.Sighting
 }
 
 const epochStart = int64(1_700_000_000e9)

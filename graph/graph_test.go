@@ -208,3 +208,43 @@ func TestLoginThatTellsOnlyTheClient(t *testing.T) {
 		t.Errorf("the log-in is not joined to its connection: %+v", n)
 	}
 }
+
+// TestStormOfLiveProcesses: what never ends must not hold the memory for ever.
+func TestStormOfLiveProcesses(t *testing.T) {
+	w := newWorld(t)
+	w.g.cfg.Bytes = 4 << 20
+	most := int64(0)
+	for i := range uint64(100_000) {
+		at := 1000*ms + i*1000
+		w.add("web", at, event.Sensor_KERNEL, proc(5, 1), &event.Event{Payload: &event.Event_Process{Process: &event.ProcessActivity{Op: event.ProcessActivity_FORK, Target: proc(uint32(100+i), at)}}})
+		most = max(most, w.g.Stats().Bytes)
+	}
+	if most > 5<<20 {
+		t.Errorf("budget 4 MiB, held %d bytes", most)
+	}
+	if _, ok := w.g.hosts[1].pids[5]; !ok {
+		t.Error("the process that acts all the time was evicted")
+	}
+	if n := len(w.g.hosts[1].pids); n > 20_000 {
+		t.Errorf("%d pids are indexed though their processes are gone", n)
+	}
+}
+
+func TestAnIdOutlivesItsNodeAsNothing(t *testing.T) {
+	w := newWorld(t)
+	id := w.g.text(entity.Kind_DOMAIN, "", "a.example", 1)
+	w.g.drop(id)
+	if w.g.Node(id) != nil {
+		t.Fatal("an evicted node is still there")
+	}
+	next := w.g.text(entity.Kind_DOMAIN, "", "b.example", 2)
+	if next.place() != id.place() {
+		t.Fatalf("the place was not used again: %x, %x", id, next)
+	}
+	if w.g.Node(id) != nil || w.g.Node(next) == nil || w.g.Node(next).Text != "b.example" {
+		t.Error("the old id finds the new node")
+	}
+	if s := w.g.Stats(); s.Nodes != 1 || s.Evicted != 1 {
+		t.Errorf("stats %+v", s)
+	}
+}

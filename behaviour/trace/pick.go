@@ -45,9 +45,39 @@ func pick(g *graph.Graph, n *graph.Node, d deed) (s graph.Serve, rule Rule, gues
 	if len(held) == 1 && (len(answered) == 0 || !loop && !isGo) {
 		return held[0], OnlyInFlight, false, true
 	}
-	s, ok = likeliest(g, append(slices.Clone(held), answered...), d)
+	among := append(slices.Clone(held), answered...)
+	if s, ok := sentIt(g, among, d); ok {
+		return s, SharedContent, false, true
+	}
+	s, ok = likeliest(g, among, d)
 	return s, SharedContent, true, ok
 }
+
+// sentIt is the only request of which a whole parameter, shell operators and all,
+// stands in the command. That is no guess: nobody else sent it.
+func sentIt(g *graph.Graph, among []graph.Serve, d deed) (best graph.Serve, ok bool) {
+	n := g.Node(d.effect)
+	if n == nil || n.Process == nil {
+		return best, false
+	}
+	said := wordsOf(n)
+	for _, s := range among {
+		q := g.Node(s.Request)
+		if q == nil {
+			return best, false
+		}
+		if slices.ContainsFunc(q.Request.Operators, func(v string) bool { return len(v) >= sentLen && strings.Contains(said, v) }) {
+			if ok && s.Request != best.Request {
+				return best, false
+			}
+			best, ok = s, true
+		}
+	}
+	return best, ok
+}
+
+// sentLen is how long a parameter must be to stand in a command by no accident.
+const sentLen = 8
 
 // loops are programs that serve all connections from one thread each, known before
 // they are seen to juggle.
