@@ -41,8 +41,9 @@ race: ## tests of the packages with shared state, under the race detector
 	CGO_ENABLED=1 go test -race ./event ./funnel ./health ./spool ./bundle ./identity ./intel/... ./decide
 
 .PHONY: lint
-lint: ## staticcheck
+lint: ## staticcheck, and govulncheck where its database can be reached
 	go tool staticcheck ./...
+	@if go tool -n govulncheck >/dev/null 2>&1; then go tool govulncheck ./... || echo "govulncheck: no answer from its database here"; fi
 
 .PHONY: range
 range: build ## the proving ground: web-upload and ordinary-day (needs root)

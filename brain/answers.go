@@ -122,7 +122,7 @@ func (b *Brain) Trace(ctx context.Context, tenant, id string) (*Story, error) {
 				break
 			}
 		}
-		st = story(g, id, subject, 0, inc)
+		st = story(g, id, subject, g.Steady(f.Host, 0, f.WallNs), inc)
 	})
 	return st, err
 }

@@ -193,6 +193,7 @@ func (w *worker) found(j behaviour.Judged, ev *event.Event) {
 	f := j.Finding
 	if ex := w.except.Match(f, ev.Wall()); ex != nil {
 		w.counts.excepted.Add(1)
+		w.judge.Acquit(j)
 		return
 	}
 	if f.PublishedNs == 0 || ev.GetFinding() != nil {

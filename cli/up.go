@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -103,6 +104,9 @@ func run(cmd *cobra.Command, g *global, withAgent bool, listen string) error {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
+	// The graph's budget is of live memory; with the default of 100 the garbage of its
+	// decoding would double what is resident.
+	debug.SetGCPercent(50)
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	board := health.NewBoard()
 	pool, err := query.New(query.Config{Root: filepath.Join(data, "archive")})

@@ -149,7 +149,7 @@ func (j *judged) startAgent(ctx context.Context, host *lab.Host, share string) e
 		join = invitation.Token + "@" + j.listen()
 	}
 	config := map[string]any{
-		"host": host.Name,
+		"host":  host.Name,
 		"scope": map[string]any{"cgroup": host.Cgroup, "netns": host.NetPath(), "root": host.RootPath()},
 	}
 	sensors := map[string]any{}

@@ -48,7 +48,7 @@ func ask(n *testnet.Net, socket, script string) (string, error) {
 	}
 	var params []byte
 	for k, v := range map[string]string{"SCRIPT_FILENAME": script, "REQUEST_METHOD": "GET", "REQUEST_URI": "/", "SERVER_PROTOCOL": "HTTP/1.1"} {
-		params = append(append(append(params, byte(len(k)), byte(len(v))|0), k...), v...)
+		params = append(append(append(params, byte(len(k)), byte(len(v))), k...), v...)
 	}
 	msg := append(record(1, []byte{0, 1, 0, 0, 0, 0, 0, 0}), record(4, params)...)
 	msg = append(append(msg, record(4, nil)...), record(5, nil)...)

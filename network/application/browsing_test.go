@@ -23,7 +23,7 @@ func TestBrowsing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	type count struct{ all, white, told, sum int }
+	type count struct{ all, white, told int }
 	var benign, attack count
 	var took []time.Duration
 	buckets := map[int][2]int{}

@@ -154,6 +154,10 @@ func alive(mark string) (out []int) {
 
 func gone(t *testing.T, mark string) {
 	t.Helper()
+	// A killed process that has not yet let go of its memory still shows its words.
+	for end := time.Now().Add(5 * time.Second); len(alive(mark)) > 0 && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+	}
 	for range 5 {
 		if left := alive(mark); len(left) > 0 {
 			for _, pid := range left {

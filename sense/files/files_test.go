@@ -70,7 +70,7 @@ func next(t *testing.T, out chan *event.Event) *event.FileActivity {
 func TestCloseAndRename(t *testing.T) {
 	dir := t.TempDir()
 	out := watchIn(t, dir, "")
-	touch(t, "mkdir "+dir+"/skip; echo a > "+dir+"/skip/x; echo hello > "+dir+"/a; mv "+dir+"/a "+dir+"/b; cat "+dir+"/b")
+	touch(t, "mkdir "+dir+"/skip; echo a > "+dir+"/skip/x; echo hello > "+dir+"/a; sleep 1; mv "+dir+"/a "+dir+"/b; cat "+dir+"/b")
 	a := next(t, out)
 	if a.Op != event.FileActivity_CLOSE_WRITE || a.File.Path != dir+"/a" || a.File.Inode == 0 {
 		t.Errorf("want close of a, got %v", a)

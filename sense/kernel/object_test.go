@@ -60,6 +60,7 @@ func shape(t *testing.T, path string) string {
 		if p == nil {
 			t.Fatalf("%s has no program %s", path, h.program)
 		}
+		//lint:ignore SA1019 two objects are compared with each other, not with a kernel
 		tag, err := p.Instructions.Tag(p.ByteOrder)
 		must(t, err)
 		out.WriteString(h.program + " " + tag + "\n")

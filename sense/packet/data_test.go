@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -178,7 +177,7 @@ func TestEveryCaptureReplays(t *testing.T) {
 		total.Gaps += c.Gaps
 		total.Conflicts += c.Conflicts
 	}
-	t.Log(fmt.Sprintf("%+v", total))
+	t.Logf("%+v", total)
 	t.Log(apps)
 	t.Log(kinds)
 }

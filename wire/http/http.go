@@ -51,8 +51,6 @@ type Message struct {
 	Offset         int64  // where in the stream the message begins
 	Flags          Flags
 	Upgrade        bool // asks for (or grants) another protocol: Connection: upgrade with Upgrade, CONNECT, status 101
-
-	framing framing
 }
 
 // Get gives the value of the first header of that name, in any case, or "".
