@@ -18,6 +18,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,13 +52,17 @@ type Agent struct {
 	spool  *spool.Spool
 	redact *event.Redactor
 
-	layers  layers
+	layers  atomic.Pointer[layers]                              // Reload puts new ones in their place
 	local   func(netip.AddrPort) (netip.AddrPort, uint64, bool) // where a client's connection ends; nil: unknown
 	enforce *respond.Enforcer                                   // nil where nothing can be enforced
 	nonces  *identity.Nonces
 
-	ready func()
-	seen  atomic.Uint64
+	ready   func()
+	seen    atomic.Uint64
+	refused atomic.Uint64 // orders that are not ours to obey
+
+	mu    sync.Mutex              // guards what follows
+	serve func(next, old *layers) // runs the next until the agent ends, and ends the old; nil before Run
 }
 
 // New opens the spool; no sensor starts before Run.
@@ -65,10 +70,13 @@ func New(cfg Config, opt Options) (*Agent, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	if cfg.Spool.MaxBytes == 0 {
+		cfg.Spool = DefaultConfig().Spool
+	}
 	if err := os.MkdirAll(opt.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("agent data: %w", err)
 	}
-	sp, err := spool.Open(spool.Config{Dir: filepath.Join(opt.Data, "spool")})
+	sp, err := spool.Open(spool.Config{Dir: filepath.Join(opt.Data, "spool"), MaxBytes: cfg.Spool.MaxBytes})
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +92,7 @@ func New(cfg Config, opt Options) (*Agent, error) {
 		cfg: cfg, opt: opt, boot: strings.TrimSpace(string(boot)),
 		clock: event.NewClock(), spool: sp, redact: event.NewRedactor(opt.Secret), nonces: nonces,
 	}
-	a.layers = newLayers(a)
+	a.layers.Store(newLayers(a, cfg))
 	if a.enforce, err = a.newEnforcer(); err != nil {
 		opt.Board.Set(respond.Name, health.Off, err.Error())
 	}
@@ -105,6 +113,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	defer link.Close()
 	defer a.nonces.Close()
+	a.opt.Board.Set(linkName, health.On, "")
+	a.opt.Board.Set(spoolName, health.On, "")
+	a.opt.Board.Set(clockName, health.On, "")
 	a.opt.Board.Watch(a.tellState)
 	var spooling, sensing sync.WaitGroup
 	spoolCtx, stopSpool := context.WithCancel(context.WithoutCancel(ctx))
@@ -115,14 +126,16 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.opt.Log.Error("spool stopped", "error", err)
 		}
 	})
-	precious, bulk := a.spool.Reader(identity.Precious), a.spool.Reader(identity.Bulk)
-	publisher := link.NewPublisher(bus.PublisherConfig{Precious: precious, Bulk: bulk, Trim: a.trim})
-	sensing.Go(func() {
-		if err := publisher.Run(ctx); err != nil && ctx.Err() == nil {
-			a.opt.Log.Error("publisher stopped", "error", err)
+	sensing.Go(func() { a.publish(ctx, link) })
+	a.mu.Lock()
+	a.serve = func(next, old *layers) {
+		sensing.Go(func() { next.run(ctx) })
+		if old != nil {
+			sensing.Go(func() { old.drain(ctx) })
 		}
-	})
-	sensing.Go(func() { a.layers.run(ctx) })
+	}
+	a.serve(a.layers.Load(), nil)
+	a.mu.Unlock()
 	if a.enforce != nil {
 		sensing.Go(func() {
 			if err := a.enforce.Run(ctx); err != nil && ctx.Err() == nil {
@@ -142,12 +155,50 @@ func (a *Agent) Run(ctx context.Context) error {
 			}
 		})
 	}
-	if a.ready != nil {
-		a.ready()
-	}
-	a.housekeeping(ctx)
+	sensing.Go(func() { a.tellReady(ctx) })
+	a.housekeeping(ctx, link)
+	a.mu.Lock()
+	a.serve = nil
+	a.mu.Unlock()
 	sensing.Wait()
 	return nil
+}
+
+// readyLong bounds the wait for sensors that are starting. Measured: 0.5 s; on a machine
+// that has other things to do, 5 s.
+const readyLong = 20 * time.Second
+
+// tellReady calls ready when no sensor is on its way any more.
+func (a *Agent) tellReady(ctx context.Context) {
+	if a.ready == nil {
+		return
+	}
+	starting := func(c health.Component) bool { return c.State == health.Off.String() && c.Reason == "not started" }
+	for end := time.Now().Add(readyLong); time.Now().Before(end) && slices.ContainsFunc(a.opt.Board.Components(), starting); {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	a.ready()
+}
+
+// publish sends what is spooled. A spool that cannot be read for now is read again.
+func (a *Agent) publish(ctx context.Context, link *bus.Link) {
+	for ctx.Err() == nil {
+		precious, bulk := a.spool.Reader(identity.Precious), a.spool.Reader(identity.Bulk)
+		err := link.NewPublisher(bus.PublisherConfig{Precious: precious, Bulk: bulk, Trim: a.trim}).Run(ctx)
+		_, _ = precious.Close(), bulk.Close()
+		if ctx.Err() != nil {
+			return
+		}
+		a.opt.Log.Error("publisher stopped, beginning anew", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(2 * time.Second):
+		}
+	}
 }
 
 func (a *Agent) trim(p identity.Position) error {
@@ -160,21 +211,28 @@ func (a *Agent) trim(p identity.Position) error {
 
 // Emit puts one event into the spool. It never blocks; what the spool cannot take is
 // counted there and told as loss.
-func (a *Agent) Emit(ev *event.Event) {
+func (a *Agent) Emit(ev *event.Event) { a.put(ev) }
+
+// put tells whether the spool took it.
+func (a *Agent) put(ev *event.Event) bool {
 	a.seen.Add(1)
 	ev.Tenant, ev.Host, ev.BootId, ev.Schema = string(a.opt.Self.Tenant), string(a.opt.Self.Host), a.boot, event.Schema
 	ev.Classify()
 	raw, err := ev.MarshalVT()
 	if err != nil {
 		a.opt.Log.Error("encode event", "kind", ev.Kind(), "error", err)
-		return
+		return false
 	}
 	at, kept, err := a.spool.Append(ClassOf(ev), raw)
+	if errors.Is(err, spool.ErrEvent) { // longer than any that may travel
+		a.opt.Board.Lost(&verdict.LossWindow{Sensor: spoolName, Class: ClassOf(ev).String(), FromNs: ev.WallNs, ToNs: ev.WallNs, Count: 1, Reason: err.Error()})
+	}
 	if err != nil || kept == 0 {
-		return
+		return false
 	}
 	ev.Epoch, ev.Seq = at.Epoch, at.Seq
-	a.layers.see(ev)
+	a.layers.Load().see(ev)
+	return true
 }
 
 // ClassOf tells how dear an event is: what carries the chain from a request to its
@@ -199,37 +257,4 @@ func ClassOf(ev *event.Event) identity.Class {
 		}
 	}
 	return identity.Precious
-}
-
-// housekeeping looks at the clock and at the spool's losses once a second.
-func (a *Agent) housekeeping(ctx context.Context) {
-	for _, c := range a.opt.Board.Components() {
-		a.tellState(c)
-	}
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if a.clock.Check() {
-				a.opt.Log.Warn("the wall clock was stepped", "epoch", a.clock.Epoch())
-			}
-			for _, l := range a.spool.Losses() {
-				w := &verdict.LossWindow{Sensor: "spool", Class: l.Class.String(), FromNs: l.From.UnixNano(), ToNs: l.To.UnixNano(), Count: l.Count, Reason: l.Reason}
-				a.opt.Board.Lost(w)
-				a.emitNow(&event.Event{Payload: &event.Event_Loss{Loss: w}})
-			}
-		}
-	}
-}
-
-func (a *Agent) tellState(c health.Component) {
-	a.emitNow(&event.Event{Payload: &event.Event_State{State: &event.SensorState{Component: c.Name, State: c.State, Reason: c.Reason}}})
-}
-
-func (a *Agent) emitNow(ev *event.Event) {
-	a.clock.Stamp(ev, event.BootNow())
-	a.Emit(ev)
 }

@@ -23,6 +23,7 @@ type Config struct {
 	Host      string            `yaml:"host"`    // default: the machine's name
 	Sensors   map[string]Switch `yaml:"sensors"` // each on (default) or off
 	Scope     Scope             `yaml:"scope"`
+	Spool     Spool             `yaml:"spool"`
 	Kernel    Kernel            `yaml:"kernel"`
 	Files     files.Config      `yaml:"files"`
 	Packet    packet.Config     `yaml:"packet"`
@@ -56,6 +57,11 @@ type Scope struct {
 	Root   string `yaml:"root"`   // folder under which the host's files lie
 }
 
+// Spool bounds what waits for the brain.
+type Spool struct {
+	MaxBytes int64 `yaml:"max_bytes"` // on disk; a quarter is kept for precious events; default 512 MiB
+}
+
 // Kernel are the settings of the kernel sensor that an operator may want.
 type Kernel struct {
 	Shared    string   `yaml:"shared"`    // folder of a program set that `kernel-share` pinned
@@ -67,6 +73,7 @@ type Kernel struct {
 func DefaultConfig() Config {
 	return Config{
 		Sensors: map[string]Switch{"kernel": true, "packet": true, "files": true, "inventory": true, "logs": true},
+		Spool:   Spool{MaxBytes: 512 << 20},
 		Packet:  packet.DefaultConfig(), Inventory: inventory.DefaultConfig(),
 		Network: network.DefaultConfig(), Respond: respond.DefaultConfig(),
 		Kernel: Kernel{Syscalls: true}, Files: files.DefaultConfig(), Logs: logs.DefaultConfig(), File: file.DefaultConfig(),
@@ -85,6 +92,9 @@ func (c *Config) Validate() error {
 		if p != "" && !filepath.IsAbs(p) {
 			errs = append(errs, fmt.Errorf("agent: %q is not an absolute path", p))
 		}
+	}
+	if m := c.Spool.MaxBytes; m != 0 && m < 1<<20 {
+		errs = append(errs, fmt.Errorf("agent.spool.max_bytes: %d; want at least 1048576 (1 MiB)", c.Spool.MaxBytes))
 	}
 	errs = append(errs, c.Files.Validate(), c.Packet.Validate(), c.Logs.Validate(), c.Inventory.Validate(), c.Network.Validate(), c.File.Validate(), c.Respond.Validate())
 	return errors.Join(errs...)

@@ -29,8 +29,8 @@ type fileLayer struct {
 	wait map[string]*event.Event // by path: the event that asked
 }
 
-func newFileLayer(a *Agent) (*fileLayer, error) {
-	cfg := a.cfg.File
+func newFileLayer(a *Agent, all Config) (*fileLayer, error) {
+	cfg := all.File
 	cfg.Root = a.cfg.Scope.Root
 	judge, warnings, err := file.New(cfg)
 	if err != nil {

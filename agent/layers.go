@@ -22,18 +22,26 @@ import (
 type layers struct {
 	network *network.Layer
 	file    *fileLayer
+
+	mu   sync.Mutex // guards stop
+	stop context.CancelFunc
 }
 
-func newLayers(a *Agent) layers {
-	var l layers
+func newLayers(a *Agent, cfg Config) *layers {
+	l := &layers{network: newNetworkLayer(a, cfg)}
 	var err error
-	if l.network, err = network.New(a.cfg.Network, network.Options{Found: a.found, Board: a.opt.Board, Log: a.opt.Log}); err != nil {
-		l.network = nil
-		a.opt.Board.Set("network", health.Off, err.Error())
-	}
-	if l.file, err = newFileLayer(a); err != nil {
+	if l.file, err = newFileLayer(a, cfg); err != nil {
 		l.file = nil
 		a.opt.Board.Set("file", health.Off, err.Error())
+	}
+	return l
+}
+
+func newNetworkLayer(a *Agent, cfg Config) *network.Layer {
+	l, err := network.New(cfg.Network, network.Options{Found: a.found, Board: a.opt.Board, Log: a.opt.Log})
+	if err != nil {
+		a.opt.Board.Set("network", health.Off, err.Error())
+		return nil
 	}
 	return l
 }
@@ -51,8 +59,10 @@ func (l *layers) see(ev *event.Event) {
 	}
 }
 
-// run works the layers' queues until ctx ends.
+// run works the layers' queues until ctx ends, or end is called.
 func (l *layers) run(ctx context.Context) {
+	ctx, stop := l.ending(ctx)
+	defer stop()
 	var wg sync.WaitGroup
 	if l.network != nil {
 		wg.Go(func() { _ = l.network.Run(ctx) })
@@ -72,11 +82,12 @@ func (a *Agent) found(f *verdict.Finding) {
 // Stages counts what each stage of each layer on this host has done.
 func (a *Agent) Stages() []funnel.StageCounts {
 	var out []funnel.StageCounts
-	if a.layers.network != nil {
-		out = append(out, a.layers.network.Counts()...)
+	l := a.layers.Load()
+	if l.network != nil {
+		out = append(out, l.network.Counts()...)
 	}
-	if a.layers.file != nil {
-		out = append(out, a.layers.file.judge.Counts()...)
+	if l.file != nil {
+		out = append(out, l.file.judge.Counts()...)
 	}
 	return out
 }
@@ -93,8 +104,15 @@ func (a *Agent) newEnforcer() (*respond.Enforcer, error) {
 		Data: filepath.Join(a.opt.Data, "respond"), Host: string(a.opt.Self.Host), Root: a.cfg.Scope.Root, Netns: a.cfg.Scope.Netns,
 		Clock: a.clock, Board: a.opt.Board, Emit: a.Emit,
 	}
-	if a.layers.file != nil {
-		opt.Owner = a.layers.file.judge.Known().Owner
-	}
+	opt.Owner = a.owner()
 	return respond.New(cfg, opt)
+}
+
+// owner tells which package a file belongs to, by the layer that is in use when it is
+// asked; nil without one.
+func (a *Agent) owner() func(string) string {
+	if a.layers.Load().file == nil {
+		return nil
+	}
+	return func(path string) string { return a.layers.Load().file.judge.Known().Owner(path) }
 }

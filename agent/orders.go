@@ -5,10 +5,13 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/ringwall/ringwall/action"
 	"github.com/ringwall/ringwall/event"
+	"github.com/ringwall/ringwall/health"
 	"github.com/ringwall/ringwall/identity"
 )
 
@@ -17,12 +20,12 @@ import (
 func (a *Agent) ordered(ctx context.Context, signed []byte) {
 	s, err := a.opt.Self.Verifier(a.nonces).Verify(identity.KindOrder, signed, time.Now())
 	if err != nil {
-		a.opt.Log.Warn("order refused", "error", err)
+		a.refuse(err)
 		return
 	}
 	var c action.Command
 	if err := json.Unmarshal(s.Payload, &c); err != nil {
-		a.opt.Log.Warn("order refused", "error", err)
+		a.refuse(err)
 		return
 	}
 	switch {
@@ -56,4 +59,17 @@ func (a *Agent) carryOut(ctx context.Context, o action.Order) {
 		Id: o.ID, Kind: string(o.Kind), State: string(action.Refused), Target: o.Subject.Label(), Incident: o.Incident,
 		Reason: "this host has no enforcer", Stage: o.Stage.String(), DeadlineNs: o.Deadline.UnixNano(), Subject: o.Subject,
 	}}})
+}
+
+// refuse counts and tells of an order that is not obeyed. One that was seen before or
+// is over is routine after a restart; any other means that someone else speaks on the
+// bus in the brain's place.
+func (a *Agent) refuse(err error) {
+	if errors.Is(err, identity.ErrReplayed) || errors.Is(err, identity.ErrExpired) {
+		a.opt.Log.Info("order refused", "error", err)
+		return
+	}
+	n := a.refused.Add(1)
+	a.opt.Log.Warn("order refused", "error", err)
+	a.opt.Board.Set(ordersName, health.Degraded, fmt.Sprintf("%d orders refused since start, the last: %v; whoever runs the bus plays foreign orders", n, err))
 }

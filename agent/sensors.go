@@ -86,9 +86,7 @@ func (a *Agent) inventorySensor() (sensor, error) {
 		Root: a.cfg.Scope.Root, Netns: a.cfg.Scope.Netns, Cgroup: a.cfg.Scope.Cgroup,
 		Clock: a.clock, Board: a.opt.Board, Emit: a.Emit,
 	}
-	if a.layers.file != nil {
-		opt.Owner = a.layers.file.judge.Known().Owner
-	}
+	opt.Owner = a.owner()
 	s, err := inventory.New(a.cfg.Inventory, opt)
 	if err == nil {
 		a.local = s.Local

@@ -80,10 +80,14 @@ func (s *Server) Run(ctx context.Context, path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("listen on %s: %w", path, err)
 	}
-	old := unix.Umask(0o177)
+	// No umask for it: that is the whole process's, and folders made meanwhile by others
+	// could not be entered. Until the mode is set the folder (0700) and the peer check guard.
 	l, err := net.Listen("unix", path)
-	unix.Umask(old)
 	if err != nil {
+		return fmt.Errorf("listen on %s: %w", path, err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
 		return fmt.Errorf("listen on %s: %w", path, err)
 	}
 	srv := &http.Server{

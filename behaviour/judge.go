@@ -52,6 +52,10 @@ func New(g *graph.Graph, rules Matcher, bundle string) *Judge {
 	return &Judge{g: g, rules: newRules(g, rules), bundle: bundle, board: map[string]*health.Board{}, told: newTold()}
 }
 
+// SetRules puts other rules in place of those in use. What a correlation had gathered
+// begins anew.
+func (j *Judge) SetRules(rules Matcher) { j.rules = newRules(j.g, rules) }
+
 // Graph is the memory behind the judge, for traces.
 func (j *Judge) Graph() *graph.Graph { return j.g }
 

@@ -196,9 +196,16 @@ func (b *Brain) Intel(_ context.Context, tenant, value string) (any, error) {
 	}
 	now := time.Now()
 	out := IntelAnswer{Kind: string(kind), Value: canonical}
-	out.Lists, _ = b.lists.Lookup(string(kind), canonical, now)
+	b.mu.Lock()
+	lists := b.lists
+	b.mu.Unlock()
+	out.Lists, _ = lists.Lookup(string(kind), canonical, now)
+	w := b.workers[tenant]
+	if w == nil {
+		return nil, fmt.Errorf("tenant %q: %w", tenant, ErrNotFound)
+	}
 	if a, err := netip.ParseAddr(canonical); err == nil {
-		if s, ok := b.workers[tenant].own.Lookup(tenant, a, now); ok {
+		if s, ok := w.own.Lookup(tenant, a, now); ok {
 			out.Own = &s
 		}
 	}
@@ -239,11 +246,15 @@ func (b *Brain) Enroll(_ context.Context, tenant, host, group string, life time.
 
 // Status is the whole on one page.
 func (b *Brain) Status(context.Context) Status {
-	st := Status{Role: "brain", Started: b.start, Components: b.opt.Board.Components(), Lost: b.opt.Board.LossTotals(), Counts: map[string]uint64{}}
+	st := Status{Role: "brain", Started: b.start, Components: b.opt.Board.Components(), Lost: b.opt.Board.LossTotals(), Hosts: b.hosts.status(), Counts: map[string]uint64{}}
+	st.Counts["refused.messages"], st.Counts["refused.undecodable"] = b.refused.Load(), b.undecoded.Load()
+	st.Counts["archive.doubles"] = b.store.Stats.Doubles.Load()
 	for t, w := range b.workers {
 		st.Counts["events"] += w.counts.events.Load()
 		st.Counts["findings.black"] += w.counts.black.Load()
 		st.Counts["findings.grey"] += w.counts.grey.Load()
+		st.Counts["findings.excepted"] += w.counts.excepted.Load()
+		st.Counts["refused.foreign"] += w.counts.foreign.Load()
 		_, rows, bytes := b.store.Size(t)
 		st.Counts["archive.rows"] += uint64(rows)
 		st.Counts["archive.bytes"] += uint64(bytes)

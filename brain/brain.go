@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ringwall/ringwall/archive"
@@ -62,10 +63,18 @@ type Brain struct {
 	marks   marks
 	ledger  *ledger.Ledger
 	scribe  scribe
-	lists   *reputation.Library
+	unsent  unsent
+	keep    *keeper
+	hosts   hosts
+
+	secrets            sync.Mutex    // one makes a tenant's key
+	undecoded, refused atomic.Uint64 // events that do not decode, messages that are no batch
 
 	mu       sync.Mutex // guards what follows
 	findings map[string][]*verdict.Finding
+	claims   claims
+	lists    *reputation.Library
+	follow   func(*reputation.Library) // keeps lists fresh until others take their place; nil before Run
 	epoch    uint64
 	seq      uint64
 }
@@ -81,7 +90,7 @@ func Open(ctx context.Context, cfg Config, opt Options) (*Brain, error) {
 	}
 	b := &Brain{
 		cfg: cfg, opt: opt, auth: auth, start: time.Now(), workers: map[string]*worker{},
-		findings: map[string][]*verdict.Finding{}, scribe: newScribe(),
+		findings: map[string][]*verdict.Finding{}, claims: claims{}, scribe: newScribe(),
 		epoch: uint64(time.Now().UnixNano()) &^ 1,
 	}
 	for _, t := range cfg.Tenants {
@@ -89,7 +98,7 @@ func Open(ctx context.Context, cfg Config, opt Options) (*Brain, error) {
 			return nil, err
 		}
 	}
-	rules, err := b.rules()
+	rules, err := b.rules(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +110,7 @@ func Open(ctx context.Context, cfg Config, opt Options) (*Brain, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.keep = newKeeper(b.store, opt.Board)
 	server := bus.ServerConfig{Dir: filepath.Join(opt.Data, "bus"), Listen: cfg.Listen, Log: opt.Log}
 	if cfg.Listen != "" {
 		server.TLS = auth.ServerTLS()
@@ -115,7 +125,10 @@ func Open(ctx context.Context, cfg Config, opt Options) (*Brain, error) {
 	if b.lists, err = reputation.New(cfg.Intel, opt.Log); err != nil {
 		return nil, err
 	}
-	out := outlets{finding: b.tellFinding, incident: b.tellIncident, order: b.tellOrder, action: b.tellAction}
+	if err := b.lists.Reload(ctx, time.Now()); err != nil { // before the past is judged again
+		opt.Board.Set("intel.reputation", health.Degraded, err.Error())
+	}
+	out := outlets{finding: b.tellFinding, incident: b.tellIncident, order: b.tellOrder, action: b.tellAction, seen: b.hosts.note}
 	own := risk.NewMemory()
 	for _, t := range cfg.Tenants {
 		b.workers[t] = newWorker(t, rules, cfg, ex, intel.NewStage(b.lists, own), own, out, opt.Log)
@@ -124,8 +137,8 @@ func Open(ctx context.Context, cfg Config, opt Options) (*Brain, error) {
 }
 
 // rules compiles the rules and says so on the health board.
-func (b *Brain) rules() (behaviour.Matcher, error) {
-	set, report, err := compile(b.cfg.Rules)
+func (b *Brain) rules(cfg Config) (behaviour.Matcher, error) {
+	set, report, err := compile(cfg.Rules)
 	if err != nil {
 		return nil, fmt.Errorf("compile Sigma rules: %w", err)
 	}
@@ -149,13 +162,19 @@ func (b *Brain) PushTenant(ctx context.Context, tenant string) error {
 
 // Secret is the tenant's key for hashing credentials, made on first use (0600).
 func (b *Brain) Secret(tenant string) ([]byte, error) {
+	b.secrets.Lock()
+	defer b.secrets.Unlock()
 	path := filepath.Join(b.opt.Data, "identity", "redact-"+tenant+".key")
 	if key, err := os.ReadFile(path); err == nil && len(key) >= 16 {
 		return key, nil
 	}
 	key := make([]byte, 32)
 	_, _ = rand.Read(key)
-	if err := os.WriteFile(path, key, 0o600); err != nil {
+	err := os.WriteFile(path+".new", key, 0o600)
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("make the tenant's redaction key: %w", err)
 	}
 	return key, nil
@@ -181,16 +200,16 @@ func (b *Brain) Run(ctx context.Context) error {
 		}
 	}()
 	judge.Go(func() { b.scribe.run(ctx) })
-	judge.Go(func() {
-		if err := b.lists.Run(ctx); err != nil && ctx.Err() == nil {
-			b.opt.Board.Set("intel.reputation", health.Degraded, err.Error())
-		}
-	})
+	judge.Go(func() { b.keep.run(ctx) })
+	judge.Go(func() { b.unsent.run(ctx, b.deliverOrder) })
+	b.followLists(ctx, &judge)
+	defer b.stopReload()
 	b.opt.Board.Set("ledger", health.On, "")
 	for t, w := range b.workers {
 		if err := b.warm(ctx, t, w); err != nil {
 			b.opt.Log.Warn("the recent past could not be judged again", "tenant", t, "error", err)
 		}
+		b.finishOrders(ctx, t)
 		judge.Go(func() { w.run(ctx) })
 	}
 	seen := bus.NewSeen()
@@ -202,6 +221,7 @@ func (b *Brain) Run(ctx context.Context) error {
 		}
 	}
 	consumer, err := b.hub.NewConsumer(bus.ConsumerConfig{Seen: seen, Refused: func(t identity.Tenant, h identity.Host, why error) {
+		b.refused.Add(1)
 		b.opt.Log.Warn("message refused", "tenant", t, "host", h, "error", why)
 	}})
 	if err != nil {
@@ -222,14 +242,18 @@ func (b *Brain) Run(ctx context.Context) error {
 }
 
 // warm judges the recent past again, in the order it was judged then, so that graph
-// and incidents are what they were.
+// and incidents are what they were. What a kill cut off between an event's commit and
+// that of its finding or order is told now.
 func (b *Brain) warm(ctx context.Context, tenant string, w *worker) error {
 	var past []*event.Event
+	w.told = map[string]bool{}
 	for ev, err := range b.store.Scan(ctx, tenant, archive.Range{From: time.Now().Add(-b.cfg.Warm), Order: archive.ByArrival}) {
 		if err != nil {
 			return err
 		}
 		if ev.Host == judgeHost {
+			w.told[ev.GetFinding().GetId()] = true
+			w.toldThrough = max(w.toldThrough, ev.Arrival)
 			continue
 		}
 		if past = append(past, ev); len(past) >= warmMost {
@@ -241,7 +265,7 @@ func (b *Brain) warm(ctx context.Context, tenant string, w *worker) error {
 		w.see(ev)
 		w.arrival = max(w.arrival, ev.Arrival)
 	}
-	w.replaying = false
+	w.replaying, w.told = false, nil
 	for _, inc := range w.fold.Incidents() {
 		b.keepIncident(inc)
 	}
@@ -260,20 +284,10 @@ func (b *Brain) deliver(ctx context.Context, d *bus.Delivery) {
 		_ = d.Ack()
 		return
 	}
-	events := make([]*event.Event, 0, len(d.Batch.Events))
-	for i, raw := range d.Batch.Events {
-		ev := &event.Event{}
-		if err := ev.UnmarshalVT(raw); err != nil {
-			b.opt.Log.Warn("event does not decode", "host", d.Host, "error", err)
-			continue
-		}
-		if ev.Tenant != string(d.Tenant) || ev.Host != string(d.Host) {
-			b.opt.Log.Warn("event names another sender than its subject", "subject", d.Host, "claims", ev.Host)
-			continue
-		}
-		ev.Epoch, ev.Seq = d.Batch.Epoch, d.Batch.FirstSeq+uint64(i)
-		events = append(events, ev)
+	if b.keep.ready(ctx) != nil {
+		return // not acknowledged: the next life gets it
 	}
+	events := b.decode(d)
 	if err := w.put(ctx, events); err != nil {
 		return
 	}
@@ -281,25 +295,53 @@ func (b *Brain) deliver(ctx context.Context, d *bus.Delivery) {
 		Tenant: string(d.Tenant), Host: string(d.Host), Epoch: d.Batch.Epoch,
 		First: d.Batch.FirstSeq - d.Batch.Skipped, Last: d.Batch.Last().Seq, Events: events,
 	}
-	err := b.store.Offer(ctx, batch, func(err error) {
-		if err != nil {
-			b.opt.Board.Set("archive", health.Degraded, err.Error())
-			_ = d.Nak()
-			return
-		}
+	err := b.keep.offer(ctx, batch, func() {
 		_ = d.Ack()
 		b.marks.stored(d.Tenant, d.Host, d.Through)
 	})
-	if err != nil && !errors.Is(err, context.Canceled) {
+	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, archive.ErrClosed) {
 		b.opt.Log.Warn("archive refused a batch", "host", d.Host, "error", err)
 	}
+}
+
+// decode reads the events of a batch. What does not decode is counted and told; what
+// speaks in another's name becomes a finding.
+func (b *Brain) decode(d *bus.Delivery) []*event.Event {
+	events := make([]*event.Event, 0, len(d.Batch.Events))
+	bad := uint64(0)
+	for i, raw := range d.Batch.Events {
+		ev := &event.Event{}
+		if err := ev.UnmarshalVT(raw); err != nil {
+			bad++
+			b.opt.Log.Warn("event does not decode", "host", d.Host, "epoch", d.Batch.Epoch, "seq", d.Batch.FirstSeq+uint64(i), "error", err)
+			continue
+		}
+		if f := ev.GetFinding(); ev.Tenant != string(d.Tenant) || ev.Host != string(d.Host) || f != nil && f.Host != "" && f.Host != ev.Host {
+			if ev = b.impostor(d, ev); ev == nil {
+				continue
+			}
+		}
+		ev.Epoch, ev.Seq, ev.Arrival = d.Batch.Epoch, d.Batch.FirstSeq+uint64(i), 0
+		if f := ev.GetFinding(); f != nil && f.Id == "" {
+			f.Events = append(f.Events, ev.ID())
+			f.SetID()
+		}
+		events = append(events, ev)
+	}
+	if bad > 0 {
+		b.undecoded.Add(bad)
+		at := d.Arrived.UnixNano()
+		b.opt.Board.Lost(&verdict.LossWindow{Sensor: "bus", Class: d.Class.String(), FromNs: at, ToNs: at, Count: bad, Reason: fmt.Sprintf("events of %s do not decode", d.Host)})
+	}
+	return events
 }
 
 // findingsKept bounds the findings in memory per tenant; the archive has all.
 const findingsKept = 20_000
 
-// tellFinding keeps, archives and announces a finding.
-func (b *Brain) tellFinding(tenant string, f *verdict.Finding) {
+// tellFinding keeps, archives and announces a finding that rests on the event of that
+// arrival.
+func (b *Brain) tellFinding(tenant string, f *verdict.Finding, arrival uint64) {
 	b.mu.Lock()
 	list := append(b.findings[tenant], f)
 	if len(list) > findingsKept {
@@ -308,15 +350,14 @@ func (b *Brain) tellFinding(tenant string, f *verdict.Finding) {
 	b.findings[tenant] = list
 	b.seq++
 	ev := &event.Event{
-		Tenant: tenant, Host: judgeHost, Epoch: b.epoch, Seq: b.seq, WallNs: f.WallNs, Schema: event.Schema, Sensor: event.Sensor_JUDGE,
+		Tenant: tenant, Host: judgeHost, Epoch: b.epoch, Seq: b.seq, WallNs: f.WallNs, Arrival: arrival, Schema: event.Schema, Sensor: event.Sensor_JUDGE,
 		Payload: &event.Event_Finding{Finding: f},
 	}
 	b.mu.Unlock()
 	ev.Classify()
-	_ = b.store.Offer(context.Background(), archive.Batch{Tenant: tenant, Host: judgeHost, Epoch: ev.Epoch, Events: []*event.Event{ev}}, func(err error) {
-		if err != nil {
-			b.opt.Log.Warn("finding not archived", "id", f.Id, "error", err)
-		}
-	})
+	batch := archive.Batch{Tenant: tenant, Host: judgeHost, Epoch: ev.Epoch, Events: []*event.Event{ev}}
+	if err := b.keep.offer(context.Background(), batch, func() {}); err != nil && !errors.Is(err, archive.ErrClosed) {
+		b.opt.Log.Warn("finding not archived", "id", f.Id, "error", err)
+	}
 	b.news.tell(tenant, f, nil, nil)
 }

@@ -31,8 +31,10 @@ type Heard struct {
 // archive or ledger. The same events and configuration give the same findings: its
 // clock is that of the events.
 type Replayer struct {
-	w   *worker
-	now time.Time
+	w     *worker
+	now   time.Time
+	lists *reputation.Library // not read yet; nil once they are
+	log   *slog.Logger
 }
 
 // NewReplayer compiles the rules for one tenant.
@@ -49,10 +51,10 @@ func NewReplayer(cfg Config, tenant string, heard Heard, log *slog.Logger) (*Rep
 	if err != nil {
 		return nil, err
 	}
-	r := &Replayer{}
+	r := &Replayer{lists: lists, log: log}
 	out := outlets{
-		finding: func(_ string, f *verdict.Finding) { call(heard.Finding, f) }, incident: func(i *verdict.Incident) { call(heard.Incident, i) },
-		order: func(o action.Order) { call(heard.Order, o) }, action: func(*event.Event) {},
+		finding: func(_ string, f *verdict.Finding, _ uint64) { call(heard.Finding, f) }, incident: func(i *verdict.Incident) { call(heard.Incident, i) },
+		order: func(o action.Order) { call(heard.Order, o) }, action: func(*event.Event) {}, seen: func(*event.Event, bool) {},
 	}
 	own := risk.NewMemory()
 	r.w = newWorker(tenant, rules, cfg, ex, intel.NewStage(lists, own), own, out, log)
@@ -69,6 +71,12 @@ func call[T any](f func(T), v T) {
 // See judges one event.
 func (r *Replayer) See(ev *event.Event) {
 	r.now = ev.Wall()
+	if r.lists != nil { // as they stood then: what has expired since still counts
+		if err := r.lists.Reload(context.Background(), r.now); err != nil {
+			r.log.Warn("list not read", "error", err)
+		}
+		r.lists = nil
+	}
 	r.w.see(ev)
 }
 

@@ -6,10 +6,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"sync"
 	"time"
 
 	"github.com/ringwall/ringwall/action"
 	"github.com/ringwall/ringwall/event"
+	"github.com/ringwall/ringwall/health"
 	"github.com/ringwall/ringwall/identity"
 	"github.com/ringwall/ringwall/ledger"
 	"github.com/ringwall/ringwall/verdict"
@@ -31,10 +34,12 @@ func (s scribe) run(ctx context.Context) {
 		case f := <-s.queue:
 			f(ctx)
 		case <-ctx.Done():
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), scribeLast)
+			defer cancel()
 			for { // what was judged is written, even when we end
 				select {
 				case f := <-s.queue:
-					f(context.WithoutCancel(ctx))
+					f(ctx)
 				default:
 					return
 				}
@@ -43,10 +48,50 @@ func (s scribe) run(ctx context.Context) {
 	}
 }
 
+// scribeLast bounds the writing of what was judged when the brain ends: of a disk that
+// does not write the next life judges again.
+const scribeLast = 5 * time.Second
+
+// commit changes the ledger. While the disk is full or fails it waits, shows why, and
+// with it what is judged waits: an order that is not written down must not go out.
+func (b *Brain) commit(ctx context.Context, what string, f func(*ledger.Tx) error) error {
+	for wait, failing := 100*time.Millisecond, false; ; wait = min(2*wait, 2*time.Second) {
+		err := b.ledger.Update(ctx, f)
+		if !diskFault(err) {
+			if failing && err == nil {
+				b.opt.Board.Set("ledger", health.On, "")
+			}
+			return err
+		}
+		failing = true
+		b.opt.Board.Set("ledger", health.Degraded, fmt.Sprintf("%s: %v; it is tried again", what, err))
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(wait):
+		}
+	}
+}
+
+// diskFault tells whether SQLite failed for the disk's or another process's sake, by
+// its primary result code (https://www.sqlite.org/rescode.html): busy, locked, out of
+// memory, read-only, I/O error, full, cannot open.
+func diskFault(err error) bool {
+	var coded interface{ Code() int }
+	if !errors.As(err, &coded) {
+		return false
+	}
+	switch coded.Code() & 0xff {
+	case 5, 6, 7, 8, 10, 13, 14:
+		return true
+	}
+	return false
+}
+
 // write queues one change of the ledger; a failure is logged and shown.
 func (b *Brain) write(what string, f func(*ledger.Tx) error, then func(context.Context)) {
 	b.scribe.queue <- func(ctx context.Context) {
-		err := b.ledger.Update(ctx, f)
+		err := b.commit(ctx, what, f)
 		if errors.Is(err, ledger.ErrExists) {
 			return // an order of an earlier life: it stands already
 		}
@@ -86,31 +131,124 @@ func (b *Brain) tellOrder(o action.Order) {
 	})
 }
 
-// send signs a command for one host and publishes it.
+// send signs a command for one host and publishes it; when the bus does not take it,
+// again until its life is over.
 func (b *Brain) send(ctx context.Context, tenant, host string, c action.Command, life time.Duration) {
 	payload, err := json.Marshal(c)
-	if err == nil {
-		var signed []byte
-		now := time.Now()
-		to := identity.Target{Tenant: identity.Tenant(tenant), Host: identity.Host(host)}
-		if signed, err = b.auth.Signer().Sign(identity.KindOrder, to, now, life, payload); err == nil {
-			err = b.hub.SendOrder(ctx, to.Tenant, to.Host, signed, now)
-		}
-	}
 	if err != nil {
 		b.opt.Log.Error("order not sent", "host", host, "error", err)
+		return
+	}
+	x := letter{identity.Target{Tenant: identity.Tenant(tenant), Host: identity.Host(host)}, payload, time.Now().Add(life)}
+	if err := b.deliverOrder(ctx, x); err != nil {
+		b.opt.Log.Warn("order not sent yet", "host", host, "error", err)
+		b.unsent.add(x)
 	}
 }
 
-// tellAction takes what an enforcer reports into the ledger.
+// deliverOrder signs and publishes.
+func (b *Brain) deliverOrder(ctx context.Context, x letter) error {
+	now := time.Now()
+	signed, err := b.auth.Signer().Sign(identity.KindOrder, x.to, now, x.until.Sub(now), x.payload)
+	if err == nil {
+		err = b.hub.SendOrder(ctx, x.to.Tenant, x.to.Host, signed, now)
+	}
+	return err
+}
+
+// letter is a command that is not on the bus yet.
+type letter struct {
+	to      identity.Target
+	payload []byte
+	until   time.Time
+}
+
+// unsent holds letters that the bus did not take. Safe for many goroutines.
+type unsent struct {
+	mu   sync.Mutex // guards wait
+	wait []letter
+}
+
+// unsentKept bounds them; the ledger has all orders, and a host that is told of none
+// of a thousand has other troubles.
+const unsentKept = 1024
+
+func (u *unsent) add(x ...letter) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.wait = append(u.wait, x...)
+	u.wait = u.wait[max(0, len(u.wait)-unsentKept):]
+}
+
+// run tries every two seconds until ctx ends.
+func (u *unsent) run(ctx context.Context, deliver func(context.Context, letter) error) {
+	tick := time.NewTicker(2 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		u.mu.Lock()
+		wait := u.wait
+		u.wait = nil
+		u.mu.Unlock()
+		for _, x := range wait {
+			if time.Now().Before(x.until) && deliver(ctx, x) != nil {
+				u.add(x)
+			}
+		}
+	}
+}
+
+// finishOrders sends again the order that was written down last and not said to be
+// done: a kill may have come between the ledger and the bus. Earlier ones were sent,
+// because the scribe sends each before it writes the next; an enforcer does no order
+// twice.
+func (b *Brain) finishOrders(ctx context.Context, tenant string) {
+	var open []action.Record
+	err := b.ledger.View(ctx, func(tx *ledger.Tx) (err error) {
+		open, _, err = tx.Reconcile(tenant, "", time.Now())
+		return err
+	})
+	if err != nil {
+		b.opt.Log.Warn("orders of the last life not looked at", "tenant", tenant, "error", err)
+		return
+	}
+	for i := range open {
+		o := open[i].Order
+		if o.Ordered.Equal(open[len(open)-1].Ordered) && time.Now().Before(o.Deadline) {
+			b.send(ctx, tenant, o.Host, action.Command{Order: &o, Who: "decide"}, time.Until(o.Deadline))
+		}
+	}
+}
+
+// tellAction takes what an enforcer reports into the ledger: of its own host's actions,
+// once.
 func (b *Brain) tellAction(ev *event.Event) {
 	a := ev.GetAction()
 	at := ev.Wall()
 	var record *action.Record
 	b.write("action "+a.Id, func(tx *ledger.Tx) error {
-		err := tx.Advance(ev.Tenant, a.Id, action.State(a.State), a.Reason, nil, at)
-		if errors.Is(err, ledger.ErrTransition) || errors.Is(err, ledger.ErrNotFound) {
-			return nil // told again after a restart, or an action of the host's own making
+		record = nil
+		was, err := tx.Action(ev.Tenant, a.Id)
+		if errors.Is(err, ledger.ErrNotFound) {
+			return nil // of the host's own making
+		}
+		if err != nil {
+			return err
+		}
+		if was.Host != ev.Host {
+			b.opt.Log.Warn("report refused: the action is another host's", "action", a.Id, "host", ev.Host, "of", was.Host)
+			return nil
+		}
+		if was.State == action.State(a.State) && was.Result == a.Reason {
+			return nil // told again after a restart
+		}
+		err = tx.Advance(ev.Tenant, a.Id, action.State(a.State), a.Reason, nil, at)
+		if errors.Is(err, ledger.ErrTransition) {
+			return nil // told again after a restart
 		}
 		if err != nil {
 			return err

@@ -78,5 +78,6 @@ type Status struct {
 	Started    time.Time          `json:"started"`
 	Components []health.Component `json:"components"`
 	Lost       map[string]uint64  `json:"lost"`
+	Hosts      []HostStatus       `json:"hosts,omitempty"` // as their agents told it
 	Counts     map[string]uint64  `json:"counts"`
 }

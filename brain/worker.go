@@ -44,15 +44,22 @@ type worker struct {
 	queue   chan *event.Event
 	calls   chan func()
 
-	hold      hold
-	loose     []behaviour.Judged // black, and their entry not known yet
-	replaying bool
-	counts    workerCounts
+	hold   hold
+	loose  []behaviour.Judged // black, and their entry not known yet
+	counts workerCounts
+
+	// Of a warm start: whether events are judged again, the findings that the archive
+	// has, and up to which arrival it surely has all of them.
+	replaying   bool
+	late        bool // the event at hand came behind that
+	told        map[string]bool
+	toldThrough uint64
 }
 
 // outlets takes what a worker makes.
 type outlets struct {
-	finding  func(tenant string, f *verdict.Finding)
+	finding  func(tenant string, f *verdict.Finding, arrival uint64)
+	seen     func(ev *event.Event, past bool) // every event, first
 	incident func(*verdict.Incident)
 	order    func(action.Order)
 	action   func(*event.Event)
@@ -133,6 +140,8 @@ func (w *worker) release(now time.Time) {
 // see takes one event: most are judged at once.
 func (w *worker) see(ev *event.Event) {
 	w.counts.events.Add(1)
+	w.out.seen(ev, w.replaying)
+	w.late = w.replaying && ev.Arrival >= w.toldThrough
 	w.hold.passed(ev)
 	now := ev.Wall() // events' own time, so that a replay holds alike
 	if !w.hold.take(ev, now) {
@@ -144,9 +153,7 @@ func (w *worker) see(ev *event.Event) {
 // judgeOne judges one event.
 func (w *worker) judgeOne(ev *event.Event) {
 	if ev.GetAction() != nil {
-		if !w.replaying {
-			w.out.action(ev)
-		}
+		w.out.action(ev)
 		return
 	}
 	judged := w.judge.See(ev)
@@ -200,8 +207,8 @@ func (w *worker) found(j behaviour.Judged, ev *event.Event) {
 		f.PublishedNs = w.now().UnixNano()
 	}
 	w.counts.finding(f)
-	if !w.replaying {
-		w.out.finding(w.tenant, f)
+	if !w.replaying || w.late && !w.told[f.Id] {
+		w.out.finding(w.tenant, f, ev.Arrival)
 	}
 	if f.Black() && j.Path.Entry == 0 && len(w.loose) < looseMost {
 		w.loose = append(w.loose, j)
@@ -217,12 +224,12 @@ func (w *worker) fold1(j behaviour.Judged) {
 		return
 	}
 	w.remember(inc, f)
-	if w.replaying {
-		w.decide.Decide(inc, f, w.now()) // remembers what was ordered
+	orders := w.decide.Decide(inc, f, w.now()) // remembers what was ordered
+	if w.replaying && !w.late {
 		return
 	}
 	w.out.incident(inc)
-	for _, o := range w.decide.Decide(inc, f, w.now()) {
+	for _, o := range orders {
 		w.out.order(o)
 	}
 }

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/ringwall/ringwall/action"
 	"github.com/ringwall/ringwall/brain"
+	"github.com/ringwall/ringwall/health"
 	"github.com/ringwall/ringwall/verdict"
 )
 
@@ -372,14 +375,19 @@ func intelCmd(g *global) *cobra.Command {
 }
 
 func offCmd(g *global) *cobra.Command {
-	return &cobra.Command{
+	var keep bool
+	cmd := &cobra.Command{
 		Use:   "off",
 		Short: "Take every trace of Ringwall out of kernel, firewall and files; needs no brain",
-		Args:  cobra.NoArgs,
+		Long: "Take every action back, here without the brain's help and on other hosts through it, and end the agent of\n" +
+			"this host, whose programs are in the kernel as long as it lives.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return switchOff(cmd, g)
+			return switchOff(cmd, g, keep)
 		},
 	}
+	cmd.Flags().BoolVar(&keep, "keep-watching", false, "let the agent run on; it acts no more until it is started anew")
+	return cmd
 }
 
 func enrollCmd(g *global) *cobra.Command {
@@ -431,13 +439,37 @@ func statusCmd(g *global) *cobra.Command {
 				return json.NewEncoder(out).Encode(st)
 			}
 			tw := tabwriter.NewWriter(cmd.OutOrStdout(), 2, 2, 2, ' ', 0)
-			for _, c := range st.Components {
-				fmt.Fprintf(tw, "%s\t%s\t%s\n", c.Name, c.State, c.Reason)
-			}
-			for class, n := range st.Lost {
-				fmt.Fprintf(tw, "lost\t%s\t%d\n", class, n)
-			}
+			printStatus(tw, &st)
 			return tw.Flush()
 		},
+	}
+}
+
+// printStatus writes a line for each component: of the brain and the agent in its
+// process first, then of each host that says something else.
+func printStatus(w io.Writer, st *brain.Status) {
+	own := map[health.Component]bool{}
+	for _, c := range st.Components {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", c.Name, c.State, plain(c.Reason))
+		own[health.Component{Name: c.Name, State: c.State, Reason: c.Reason}] = true
+	}
+	for _, class := range slices.Sorted(maps.Keys(st.Lost)) {
+		fmt.Fprintf(w, "lost\t%s\t%d\n", class, st.Lost[class])
+	}
+	for _, h := range st.Hosts {
+		name := h.Host
+		if h.Tenant != "default" {
+			name = h.Tenant + "/" + h.Host
+		}
+		for _, c := range h.Components {
+			if !own[health.Component{Name: c.Name, State: c.State, Reason: c.Reason}] {
+				fmt.Fprintf(w, "%s: %s\t%s\t%s\n", name, plain(c.Name), plain(c.State), plain(c.Reason))
+			}
+		}
+		for _, class := range slices.Sorted(maps.Keys(h.Lost)) {
+			if st.Lost[class] < h.Lost[class] {
+				fmt.Fprintf(w, "%s: lost\t%s\t%d\n", name, plain(class), h.Lost[class])
+			}
+		}
 	}
 }

@@ -28,6 +28,7 @@ func enrolment(ctx context.Context, b *brain.Brain, listen string, log *slog.Log
 	door := &identity.Door{
 		Authority: b.Authority(), Bus: b.Server().URL(), Pins: []identity.Pin{b.Authority().Pin()}, Log: log,
 		Pushed: func(ctx context.Context, t identity.Tenant) error { return b.PushTenant(ctx, string(t)) },
+		Redact: func(t identity.Tenant) ([]byte, error) { return b.Secret(string(t)) },
 	}
 	srv := &http.Server{Handler: door, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })

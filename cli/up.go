@@ -4,7 +4,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -27,7 +26,6 @@ import (
 	"github.com/ringwall/ringwall/doctor"
 	"github.com/ringwall/ringwall/health"
 	"github.com/ringwall/ringwall/identity"
-	"github.com/ringwall/ringwall/respond"
 )
 
 // Config is the whole configuration file.
@@ -90,6 +88,7 @@ func brainCmd(g *global) *cobra.Command {
 
 // run composes the roles: the only place that sees all of them.
 func run(cmd *cobra.Command, g *global, withAgent bool, listen string) error {
+	hangups := host.Hangups()
 	cfg, err := g.load(cmd)
 	if err != nil {
 		return err
@@ -137,8 +136,9 @@ func run(cmd *cobra.Command, g *global, withAgent bool, listen string) error {
 		start("enrolment", func(ctx context.Context) error { return enrolment(ctx, b, cfg.Brain.Listen, log) })
 	}
 	shown := &metrics{board: board, brain: b}
+	var a *agent.Agent
 	if withAgent {
-		a, err := localAgent(b, cfg.Agent, data, board, log)
+		a, err = localAgent(b, cfg.Agent, data, board, log)
 		if err != nil {
 			return err
 		}
@@ -151,7 +151,12 @@ func run(cmd *cobra.Command, g *global, withAgent bool, listen string) error {
 	if err := loopback(data, cfg.Metrics, shown, start); err != nil {
 		return err
 	}
-	go print(ctx, cmd.OutOrStdout(), b)
+	for _, t := range b.Tenants() {
+		wg.Go(func() { print(ctx, cmd.OutOrStdout(), b, t) })
+	}
+	defer hangups.Do(func() {
+		host.Reloaded(cmd.OutOrStdout(), func() ([]string, error) { return g.reload(ctx, cmd, b, a, listen) })
+	})()
 	select {
 	case err := <-failed:
 		return err
@@ -210,18 +215,41 @@ func localAgent(b *brain.Brain, cfg agent.Config, data string, board *health.Boa
 	return agent.New(cfg, agent.Options{Data: filepath.Join(data, "agent"), Self: self, Server: b.Server(), Secret: secret, Board: board, Log: log})
 }
 
-// print writes findings and incidents of all tenants as they happen.
-func print(ctx context.Context, w io.Writer, b *brain.Brain) {
-	for _, t := range b.Tenants() {
-		for u := range b.Follow(ctx, t) {
-			switch {
-			case u.Finding != nil && u.Finding.Black():
-				PrintFinding(w, u.Finding)
-			case u.Incident != nil:
-				PrintIncident(w, u.Incident)
-			case u.Action != nil:
-				PrintAction(w, u.Action)
-			}
+// reload reads the configuration again. Both roles must be able to take it before
+// either does; a is nil without an agent.
+func (g *global) reload(ctx context.Context, cmd *cobra.Command, b *brain.Brain, a *agent.Agent, listen string) (restart []string, err error) {
+	cfg, err := g.load(cmd)
+	if err != nil {
+		return nil, err
+	}
+	if listen != "" {
+		cfg.Brain.Listen = listen
+	}
+	judge, err := b.Prepare(ctx, cfg.Brain)
+	if err != nil {
+		return nil, err
+	}
+	if a != nil {
+		sense, err := a.Prepare(cfg.Agent)
+		if err != nil {
+			return nil, err
+		}
+		restart = sense()
+	}
+	more, err := judge(ctx)
+	return append(restart, more...), err
+}
+
+// print writes findings and incidents of a tenant as they happen.
+func print(ctx context.Context, w io.Writer, b *brain.Brain, tenant string) {
+	for u := range b.Follow(ctx, tenant) {
+		switch {
+		case u.Finding != nil && u.Finding.Black():
+			PrintFinding(w, u.Finding)
+		case u.Incident != nil:
+			PrintIncident(w, u.Incident)
+		case u.Action != nil:
+			PrintAction(w, u.Action)
 		}
 	}
 }
@@ -270,23 +298,16 @@ func queryCmd() *cobra.Command {
 	}
 }
 
-// switchOff takes every action back: by the agent that runs, asked through its brain,
-// or by the journal alone where none runs.
-func switchOff(cmd *cobra.Command, g *global) error {
+// switchOff takes every action back: those of other hosts by asking them through the
+// brain where it answers, those of this host without it.
+func switchOff(cmd *cobra.Command, g *global, keep bool) error {
 	cfg, err := g.load(cmd)
 	if err != nil {
 		return err
 	}
-	err = respond.Off(cmd.Context(), filepath.Join(g.data, "agent", "respond"), cfg.Agent.Respond)
-	if errors.Is(err, respond.ErrRunning) {
-		var d struct{ Done bool }
-		if err = newClient(g.data).post(cmd.Context(), "/v1/off", g.query(), nil, &d); err == nil {
-			fmt.Fprintln(cmd.OutOrStdout(), "asked every host to take everything back; `ringwall actions` shows it")
-		}
-		return err
+	var d struct{ Done bool }
+	if err := newClient(g.data).post(cmd.Context(), "/v1/off", g.query(), nil, &d); err == nil {
+		fmt.Fprintln(cmd.OutOrStdout(), "asked every host to take everything back; `ringwall actions` shows it")
 	}
-	if err == nil {
-		fmt.Fprintln(cmd.OutOrStdout(), "nothing of Ringwall is left in kernel, firewall or files of this host")
-	}
-	return err
+	return host.Off(cmd.Context(), cmd.OutOrStdout(), filepath.Join(g.data, "agent"), cfg.Agent, keep)
 }

@@ -57,6 +57,14 @@ const orderedKept = 1 << 14
 
 // New makes a decider.
 func New(p Policy, ex *Exceptions) *Decider {
+	d := &Decider{ordered: map[string]bool{}, reach: map[string]map[string]bool{}}
+	d.Set(p, ex)
+	return d
+}
+
+// Set puts another policy and other exceptions in force. What was ordered stays
+// ordered, and reach stays used up.
+func (d *Decider) Set(p Policy, ex *Exceptions) {
 	def := DefaultPolicy()
 	if p.Act == 0 {
 		p.Act = def.Act
@@ -70,7 +78,7 @@ func New(p Policy, ex *Exceptions) *Decider {
 	if p.Reach == 0 {
 		p.Reach = def.Reach
 	}
-	return &Decider{policy: p, exceptions: ex, ordered: map[string]bool{}, reach: map[string]map[string]bool{}}
+	d.policy, d.exceptions = p, ex
 }
 
 // Decide gives the orders that follow from the finding that changed the incident,

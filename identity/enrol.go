@@ -38,6 +38,7 @@ type enrolAnswer struct {
 	Bus    string      `json:"bus"`
 	Pins   []Pin       `json:"pins"`
 	Keys   []PublicKey `json:"keys"`
+	Redact []byte      `json:"redact,omitempty"`
 }
 
 // Agent is all that a host must keep to be itself. Save it 0600: it holds a key.
@@ -48,7 +49,8 @@ type Agent struct {
 	Bus         string      `json:"bus"`  // URL of the broker; empty in one process
 	Pins        []Pin       `json:"pins"` // of the broker's certificate; empty: the system's authorities
 	Credentials Credentials `json:"credentials"`
-	Keys        []PublicKey `json:"keys"` // that sign orders and bundles
+	Keys        []PublicKey `json:"keys"`             // that sign orders and bundles
+	Redact      []byte      `json:"redact,omitempty"` // the tenant's key for hashing credentials: a secret
 }
 
 // Verifier believes what this agent may believe.
@@ -120,6 +122,7 @@ type Door struct {
 	Bus       string
 	Pins      []Pin
 	Pushed    func(context.Context, Tenant) error
+	Redact    func(Tenant) ([]byte, error) // the tenant's key for hashing credentials; may be nil
 	Log       *slog.Logger
 }
 
@@ -174,7 +177,13 @@ func (d *Door) enrol(ctx context.Context, q enrolRequest, now time.Time) (enrolA
 			return enrolAnswer{}, err
 		}
 	}
-	return enrolAnswer{j.Tenant, q.Host, j.Group, token, d.Bus, d.Pins, []PublicKey{d.Authority.signer.Public()}}, nil
+	answer := enrolAnswer{j.Tenant, q.Host, j.Group, token, d.Bus, d.Pins, []PublicKey{d.Authority.signer.Public()}, nil}
+	if d.Redact != nil {
+		if answer.Redact, err = d.Redact(j.Tenant); err != nil {
+			return enrolAnswer{}, err
+		}
+	}
+	return answer, nil
 }
 
 // JoinBrain enrols this host at the brain that the token names and returns who it now
@@ -211,5 +220,5 @@ func JoinBrain(ctx context.Context, token JoinToken, h Host) (*Agent, error) {
 	if err := json.Unmarshal(text, &w); err != nil || w.Host != h || len(w.Keys) == 0 || w.JWT == "" {
 		return nil, fmt.Errorf("join %s: the answer is not an enrolment of %s", token.Address, h)
 	}
-	return &Agent{w.Tenant, w.Host, w.Group, w.Bus, w.Pins, Credentials{w.JWT, seed}, w.Keys}, nil
+	return &Agent{w.Tenant, w.Host, w.Group, w.Bus, w.Pins, Credentials{w.JWT, seed}, w.Keys, w.Redact}, nil
 }

@@ -17,7 +17,11 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
@@ -65,11 +69,10 @@ func RunCmd() *cobra.Command {
 		Short:   "Run the agent of this host: sensors, spool, link to the brain",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg := agent.DefaultConfig()
-			if config == "" {
-				config = filepath.Join(data, "agent.yaml")
-			}
-			if err := Decode(config, !cmd.Flags().Changed("config"), &cfg); err != nil {
+			hangups := Hangups()
+			read := func() (agent.Config, error) { return readAgent(cmd, config, data) }
+			cfg, err := read()
+			if err != nil {
 				return err
 			}
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
@@ -77,7 +80,7 @@ func RunCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			secret, err := redactionKey(data)
+			secret, err := redactionKey(data, self)
 			if err != nil {
 				return err
 			}
@@ -87,6 +90,20 @@ func RunCmd() *cobra.Command {
 				return err
 			}
 			a.OnReady(func() { Ready(cmd.OutOrStdout(), string(self.Host), board) })
+			stop := hangups.Do(func() {
+				Reloaded(cmd.OutOrStdout(), func() ([]string, error) {
+					cfg, err := read()
+					if err != nil {
+						return nil, err
+					}
+					apply, err := a.Prepare(cfg)
+					if err != nil {
+						return nil, err
+					}
+					return apply(), nil
+				})
+			})
+			defer stop()
 			return a.Run(cmd.Context())
 		},
 	}
@@ -96,9 +113,69 @@ func RunCmd() *cobra.Command {
 	return cmd
 }
 
-// redactionKey is this host's key for hashing credentials, made on first use (0600).
-// Equal secrets correlate on this host only, until a bundle brings the tenant's key.
-func redactionKey(data string) ([]byte, error) {
+// readAgent reads the agent's own configuration file.
+func readAgent(cmd *cobra.Command, config, data string) (agent.Config, error) {
+	cfg := agent.DefaultConfig()
+	if config == "" {
+		config = filepath.Join(data, "agent.yaml")
+	}
+	if err := Decode(config, !cmd.Flags().Changed("config"), &cfg); err != nil {
+		return cfg, err
+	}
+	if err := cfg.Validate(); err != nil {
+		return cfg, fmt.Errorf("configuration %s: %w", config, err)
+	}
+	return cfg, nil
+}
+
+// Hangup is SIGHUP, which asks for the configuration to be read again. Without it the
+// signal ends the process, so it is taken first of all.
+type Hangup chan os.Signal
+
+// Hangups begins to take them.
+func Hangups() Hangup {
+	h := make(Hangup, 1)
+	signal.Notify(h, syscall.SIGHUP)
+	return h
+}
+
+// Do calls f on each, one after another, until stop is called.
+func (h Hangup) Do(f func()) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range h {
+			f()
+		}
+	}()
+	return func() {
+		signal.Stop(h)
+		close(h)
+		<-done
+	}
+}
+
+// Reloaded reads the configuration again and says what came of it: a bad file is
+// refused with the reason, and what was in force stays.
+func Reloaded(w io.Writer, reload func() (restart []string, err error)) {
+	restart, err := reload()
+	if err != nil {
+		fmt.Fprintln(w, "configuration not taken, the old one stays in force:", err)
+		return
+	}
+	fmt.Fprintln(w, "configuration is taken")
+	if len(restart) > 0 {
+		fmt.Fprintln(w, "changed, and taken at the next start only:", strings.Join(restart, ", "))
+	}
+}
+
+// redactionKey is the tenant's key for hashing credentials, which came with the
+// enrolment; where a host joined before there was one, a key of its own (0600), by which
+// equal secrets correlate on this host only.
+func redactionKey(data string, self *identity.Agent) ([]byte, error) {
+	if len(self.Redact) >= 16 {
+		return self.Redact, nil
+	}
 	path := filepath.Join(data, "self", "redact.key")
 	key, err := os.ReadFile(path)
 	if err == nil && len(key) >= 32 {
@@ -163,32 +240,79 @@ func ShareCmd() *cobra.Command {
 			return kernel.Unshare(pin)
 		},
 	}
-	cmd.Flags().StringVar(&pin, "pin", "/sys/fs/bpf/ringwall", "folder on a bpf file system")
+	cmd.Flags().StringVar(&pin, "pin", DefaultPins, "folder on a bpf file system")
 	return cmd
 }
 
 // OffCmd takes back what the agent of a data folder did, without any brain.
 func OffCmd() *cobra.Command {
 	var data, config string
+	var keep bool
 	cmd := &cobra.Command{
 		Use:   "off",
-		Short: "Take every action of this host's agent back; needs no brain, and that the agent is stopped",
+		Short: "Take every action of this host's agent back and end it; needs no brain",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg := agent.DefaultConfig()
-			if config == "" {
-				config = filepath.Join(data, "agent.yaml")
-			}
-			if err := Decode(config, !cmd.Flags().Changed("config"), &cfg); err != nil {
+			cfg, err := readAgent(cmd, config, data)
+			if err != nil {
 				return err
 			}
-			return respond.Off(cmd.Context(), filepath.Join(data, "respond"), cfg.Respond)
+			return Off(cmd.Context(), cmd.OutOrStdout(), data, cfg, keep)
 		},
 	}
 	cmd.Flags().StringVar(&data, "data", "./var", "folder of the agent")
 	cmd.Flags().StringVar(&config, "config", "", "configuration file (default DATA/agent.yaml where it exists)")
+	cmd.Flags().BoolVar(&keep, "keep-watching", false, "let the agent run on; it acts no more until it is started anew")
 	return cmd
 }
+
+// offLong bounds the waiting for an agent that takes everything back and ends.
+const offLong = time.Minute
+
+// Off takes back everything that the agent of a data folder did, by its journal or,
+// where it runs, by asking it; then the agent is ended, unless keep, because its
+// programs are in the kernel as long as it lives. What a killed kernel-share left there
+// goes too.
+func Off(ctx context.Context, w io.Writer, data string, cfg agent.Config, keep bool) error {
+	ctx, cancel := context.WithTimeout(ctx, offLong)
+	defer cancel()
+	journal := filepath.Join(data, "respond")
+	err := respond.Off(ctx, journal, cfg.Respond)
+	if errors.Is(err, respond.ErrRunning) {
+		pid, err := agent.AskOff(ctx, data)
+		if err != nil {
+			return err
+		}
+		if keep {
+			fmt.Fprintln(w, "everything is taken back; the agent watches on, and acts no more until it is started anew")
+			return nil
+		}
+		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+			return fmt.Errorf("end the agent, process %d: %w", pid, err)
+		}
+		for errors.Is(respond.Off(ctx, journal, cfg.Respond), respond.ErrRunning) {
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("the agent, process %d, does not end: %w", pid, ctx.Err())
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	} else if err != nil {
+		return err
+	}
+	for _, pins := range []string{DefaultPins, cfg.Kernel.Shared} {
+		if _, err := os.Stat(pins); pins != "" && err == nil {
+			if err := kernel.Unshare(pins); err != nil {
+				return err
+			}
+		}
+	}
+	fmt.Fprintln(w, "nothing of Ringwall is left in kernel, firewall or files of this host")
+	return nil
+}
+
+// DefaultPins is where kernel-share pins its programs.
+const DefaultPins = "/sys/fs/bpf/ringwall"
 
 // DoctorCmd says what this kernel and host offer. what tells it where the files of
 // the role lie.

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package brain
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/ringwall/ringwall/event"
+	"github.com/ringwall/ringwall/health"
+)
+
+// HostStatus is what an agent said of itself, as it arrived here.
+type HostStatus struct {
+	Tenant     string             `json:"tenant"`
+	Host       string             `json:"host"`
+	Components []health.Component `json:"components"`
+	Lost       map[string]uint64  `json:"lost,omitempty"` // per "sensor/class", told since this brain's start
+}
+
+// hosts remembers what agents say of themselves. Safe for many goroutines.
+type hosts struct {
+	mu sync.Mutex // guards by
+	by map[[2]string]*hostState
+}
+
+type hostState struct {
+	components map[string]health.Component
+	lost       map[string]uint64
+}
+
+// componentsKept bounds what one agent may claim to have.
+const componentsKept = 256
+
+// note takes what an event says of its sender; past says that it is only judged again.
+func (h *hosts) note(ev *event.Event, past bool) {
+	state, loss := ev.GetState(), ev.GetLoss()
+	if state == nil && (loss == nil || past) {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	k := [2]string{ev.Tenant, ev.Host}
+	st := h.by[k]
+	if st == nil {
+		if h.by == nil {
+			h.by = map[[2]string]*hostState{}
+		}
+		st = &hostState{map[string]health.Component{}, map[string]uint64{}}
+		h.by[k] = st
+	}
+	if state != nil {
+		if _, known := st.components[state.Component]; known || len(st.components) < componentsKept {
+			st.components[state.Component] = health.Component{Name: state.Component, State: state.State, Reason: state.Reason, Since: ev.Wall()}
+		}
+		return
+	}
+	name := loss.Sensor + "/" + loss.Class
+	if _, known := st.lost[name]; known || len(st.lost) < componentsKept {
+		st.lost[name] += loss.Count
+	}
+}
+
+// status lists all, by tenant and host.
+func (h *hosts) status() []HostStatus {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := make([]HostStatus, 0, len(h.by))
+	for k, st := range h.by {
+		x := HostStatus{Tenant: k[0], Host: k[1], Components: slices.Collect(maps.Values(st.components)), Lost: maps.Clone(st.lost)}
+		slices.SortFunc(x.Components, func(a, b health.Component) int { return cmp.Compare(a.Name, b.Name) })
+		out = append(out, x)
+	}
+	slices.SortFunc(out, func(a, b HostStatus) int {
+		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Host, b.Host))
+	})
+	return out
+}

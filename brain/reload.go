@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package brain
+
+import (
+	"context"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/ringwall/ringwall/decide"
+	"github.com/ringwall/ringwall/health"
+	"github.com/ringwall/ringwall/intel"
+	"github.com/ringwall/ringwall/intel/reputation"
+)
+
+// reloadable are the sections that Prepare takes over without a restart.
+var reloadable = map[string]bool{"rules": true, "policy": true, "exceptions": true, "intel": true}
+
+// Prepare reads and compiles what a new configuration names, while the old one is in
+// force. An error changes nothing. apply puts rules, policy, exceptions and lists in
+// force between two events of each worker, so that no event is lost or judged by half
+// of each; it gives the sections that changed and need a restart.
+func (b *Brain) Prepare(ctx context.Context, cfg Config) (apply func(context.Context) (restart []string, err error), err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	rules, err := b.rules(cfg)
+	if err != nil {
+		return nil, err
+	}
+	ex, err := decide.NewExceptions(cfg.Except)
+	if err != nil {
+		return nil, err
+	}
+	lists, err := reputation.New(cfg.Intel, b.opt.Log)
+	if err == nil { // a list that cannot be read must not replace its last good state
+		err = lists.Reload(ctx, time.Now())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) ([]string, error) {
+		for _, w := range b.workers {
+			err := w.do(ctx, func() {
+				w.judge.SetRules(rules)
+				w.decide.Set(cfg.Policy, ex)
+				w.except = ex
+				w.intel = intel.NewStage(lists, w.own)
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.lists = lists
+		if b.follow != nil {
+			b.follow(lists)
+		}
+		restart := b.cfg.differ(&cfg)
+		b.cfg.Rules, b.cfg.Policy, b.cfg.Except, b.cfg.Intel = cfg.Rules, cfg.Policy, cfg.Except, cfg.Intel
+		return restart, nil
+	}, nil
+}
+
+// differ names the sections that only a restart takes over.
+func (c *Config) differ(o *Config) (names []string) {
+	a, b := reflect.ValueOf(*c), reflect.ValueOf(*o)
+	for i := range a.NumField() {
+		name := a.Type().Field(i).Tag.Get("yaml")
+		if name != "" && !reloadable[name] && !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
+			names = append(names, "brain."+name)
+		}
+	}
+	return names
+}
+
+// followLists keeps the lists fresh: those in use, and those that Prepare puts in their
+// place, each until others come or ctx ends.
+func (b *Brain) followLists(ctx context.Context, wg *sync.WaitGroup) {
+	stop := func() {}
+	follow := func(l *reputation.Library) {
+		stop()
+		own, end := context.WithCancel(ctx)
+		stop = end
+		wg.Go(func() {
+			if err := l.Run(own); err != nil && own.Err() == nil {
+				b.opt.Board.Set("intel.reputation", health.Degraded, err.Error())
+			}
+		})
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.follow = follow
+	follow(b.lists)
+}
+
+// stopReload makes later configurations wait for the next start.
+func (b *Brain) stopReload() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.follow = nil
+}
