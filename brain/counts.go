@@ -10,7 +10,7 @@ import (
 
 // workerCounts is what a worker has done since start.
 type workerCounts struct {
-	events, grey, black, excepted atomic.Uint64
+	events, grey, black, excepted, foreign atomic.Uint64
 }
 
 func (c *workerCounts) finding(f *verdict.Finding) {
