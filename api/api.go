@@ -30,6 +30,7 @@ import (
 
 	"github.com/ringwall/ringwall/action"
 	"github.com/ringwall/ringwall/brain"
+	"github.com/ringwall/ringwall/network/exposure"
 	"github.com/ringwall/ringwall/verdict"
 )
 
@@ -48,6 +49,7 @@ type Backend interface {
 	Intel(ctx context.Context, tenant, value string) (any, error)
 	Enroll(ctx context.Context, tenant, host, group string, life time.Duration) (string, error)
 	Status(ctx context.Context) brain.Status
+	Exposure(ctx context.Context, tenant, host string) ([]exposure.Entry, error)
 	Record(ctx context.Context, tenant string, since time.Time, w io.Writer) error
 }
 

@@ -31,6 +31,9 @@ func (s *Server) routes() {
 		return s.back.Trace(r.Context(), tenant(r), r.PathValue("id"))
 	})
 	get("/v1/actions", func(r *http.Request) (any, error) { return s.back.Actions(r.Context(), tenant(r)) })
+	get("/v1/exposure", func(r *http.Request) (any, error) {
+		return s.back.Exposure(r.Context(), tenant(r), r.FormValue("host"))
+	})
 	get("/v1/intel", func(r *http.Request) (any, error) {
 		return s.back.Intel(r.Context(), tenant(r), r.FormValue("value"))
 	})

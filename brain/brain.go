@@ -131,7 +131,11 @@ func Open(ctx context.Context, cfg Config, opt Options) (*Brain, error) {
 	out := outlets{finding: b.tellFinding, incident: b.tellIncident, order: b.tellOrder, action: b.tellAction, seen: b.hosts.note}
 	own := risk.NewMemory()
 	for _, t := range cfg.Tenants {
-		b.workers[t] = newWorker(t, rules, cfg, ex, intel.NewStage(b.lists, own), own, out, opt.Log)
+		w := newWorker(t, rules, cfg, ex, intel.NewStage(b.lists, own), own, out, opt.Log)
+		if err := w.learn.Load(b.exposureFile(t)); err != nil {
+			return nil, err
+		}
+		b.workers[t] = w
 	}
 	return b, nil
 }
@@ -201,6 +205,7 @@ func (b *Brain) Run(ctx context.Context) error {
 	}()
 	judge.Go(func() { b.scribe.run(ctx) })
 	judge.Go(func() { b.keep.run(ctx) })
+	judge.Go(func() { b.learnOn(ctx) })
 	judge.Go(func() { b.unsent.run(ctx, b.deliverOrder) })
 	b.followLists(ctx, &judge)
 	defer b.stopReload()
@@ -235,6 +240,11 @@ func (b *Brain) Run(ctx context.Context) error {
 	})
 	err = consumer.Run(ctx, func(d *bus.Delivery) { b.deliver(ctx, d) })
 	judge.Wait()
+	for t, w := range b.workers { // the judges have ended: their state is ours
+		if err := w.learn.Save(b.exposureFile(t)); err != nil {
+			b.opt.Log.Warn("learned exposure not saved", "tenant", t, "error", err)
+		}
+	}
 	if ctx.Err() != nil {
 		return nil
 	}

@@ -12,21 +12,23 @@ import (
 	"github.com/ringwall/ringwall/decide"
 	"github.com/ringwall/ringwall/graph"
 	"github.com/ringwall/ringwall/intel/reputation"
+	"github.com/ringwall/ringwall/network/exposure"
 )
 
 // Config of the brain. The zero value of a field means its default.
 type Config struct {
-	Listen    string              `yaml:"listen"`  // host:port where agents reach the bus; empty: this process only
-	Bus       string              `yaml:"bus"`     // nats:// URL of an external cluster; empty: embedded
-	Tenants   []string            `yaml:"tenants"` // default: default
-	Rules     []string            `yaml:"rules"`   // folders of Sigma rules beside our own
-	Policy    decide.Policy       `yaml:"policy"`  // what may be done; default observe
-	Except    []*decide.Exception `yaml:"exceptions"`
-	Graph     graph.Config        `yaml:"graph"`
-	Incident  incident.Config     `yaml:"incident"`
-	Intel     reputation.Config   `yaml:"intel"` // lists to look values up in
-	Retention Retention           `yaml:"retention"`
-	Warm      time.Duration       `yaml:"warm"` // history judged again at start, so that the graph knows the recent past; default 1 h
+	Listen    string               `yaml:"listen"`  // host:port where agents reach the bus; empty: this process only
+	Bus       string               `yaml:"bus"`     // nats:// URL of an external cluster; empty: embedded
+	Tenants   []string             `yaml:"tenants"` // default: default
+	Rules     []string             `yaml:"rules"`   // folders of Sigma rules beside our own
+	Policy    decide.Policy        `yaml:"policy"`  // what may be done; default observe
+	Except    []*decide.Exception  `yaml:"exceptions"`
+	Graph     graph.Config         `yaml:"graph"`
+	Incident  incident.Config      `yaml:"incident"`
+	Exposure  exposure.LearnConfig `yaml:"exposure"` // how long a host is only watched
+	Intel     reputation.Config    `yaml:"intel"`    // lists to look values up in
+	Retention Retention            `yaml:"retention"`
+	Warm      time.Duration        `yaml:"warm"` // history judged again at start, so that the graph knows the recent past; default 1 h
 
 	bundle string
 }
@@ -40,7 +42,7 @@ type Retention struct {
 // DefaultConfig observes one tenant.
 func DefaultConfig() Config {
 	return Config{
-		Tenants: []string{"default"}, Policy: decide.DefaultPolicy(), Graph: graph.DefaultConfig(), Incident: incident.DefaultConfig(),
+		Tenants: []string{"default"}, Policy: decide.DefaultPolicy(), Graph: graph.DefaultConfig(), Exposure: exposure.LearnConfig{Learn: 24 * time.Hour, Most: 8192}, Incident: incident.DefaultConfig(),
 		Retention: Retention{Age: 30 * 24 * time.Hour, Bytes: 20 << 30}, Warm: time.Hour,
 	}
 }

@@ -28,6 +28,7 @@ type worker struct {
 	tenant string
 	judge  *behaviour.Judge
 	probe  *exposure.Probing
+	learn  *exposure.Learner
 	intel  *intel.Stage
 	own    *risk.Memory
 	fold   *incident.Builder
@@ -72,7 +73,7 @@ const queueLen = 32768
 func newWorker(tenant string, rules behaviour.Matcher, cfg Config, ex *decide.Exceptions, in *intel.Stage, own *risk.Memory, out outlets, log *slog.Logger) *worker {
 	g := graph.New(tenant, cfg.Graph)
 	return &worker{
-		tenant: tenant, judge: behaviour.New(g, rules, cfg.bundle), probe: exposure.NewProbing(), intel: in, own: own, hold: newHold(), fold: incident.New(tenant, g, cfg.Incident),
+		tenant: tenant, judge: behaviour.New(g, rules, cfg.bundle), probe: exposure.NewProbing(), learn: exposure.NewLearner(cfg.Exposure), intel: in, own: own, hold: newHold(), fold: incident.New(tenant, g, cfg.Incident),
 		decide: decide.New(cfg.Policy, ex), except: ex, log: log, now: time.Now, out: out,
 		queue: make(chan *event.Event, queueLen), calls: make(chan func()),
 	}
@@ -164,6 +165,11 @@ func (w *worker) judgeOne(ev *event.Event) {
 	found := w.intel.See(ev)
 	if f := w.probe.See(ev); f != nil {
 		found = append(found, f)
+	}
+	if !w.replaying { // what is judged again at start was learned from then
+		if f := w.learn.See(ev); f != nil {
+			found = append(found, f)
+		}
 	}
 	for _, f := range found {
 		for _, j := range w.judge.Place(ev, f) {

@@ -54,7 +54,9 @@ func replayCmd(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			bar := progress(cmd.ErrOrStderr(), "events", -1)
 			see := func(ev *event.Event) {
+				_ = bar.Add(1)
 				if out != nil && events && ev.GetFinding() == nil {
 					writeLine(out, "event", ev)
 				}
@@ -65,6 +67,7 @@ func replayCmd(g *global) *cobra.Command {
 					return err
 				}
 			}
+			_ = bar.Finish()
 			r.Finish()
 			if out == nil {
 				tellStories(cmd.OutOrStdout(), r)

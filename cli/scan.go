@@ -14,6 +14,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/ringwall/ringwall/file"
@@ -57,12 +58,13 @@ func scanCmd(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s := scan{judge: judge, json: out, text: cmd.OutOrStdout()}
+			s := scan{judge: judge, json: out, text: cmd.OutOrStdout(), bar: progress(cmd.ErrOrStderr(), "files", -1)}
 			for _, root := range args {
 				if err := s.walk(cmd.Context(), root); err != nil {
 					return err
 				}
 			}
+			_ = s.bar.Finish()
 			fmt.Fprintf(cmd.ErrOrStderr(), "%d files: %d white, %d grey, %d black, %d not read\n", s.files, s.white, s.grey, s.black, s.failed)
 			if failOn == "black" && s.black > 0 || failOn == "grey" && s.black+s.grey > 0 {
 				return errFailOn
@@ -77,6 +79,7 @@ func scanCmd(g *global) *cobra.Command {
 type scan struct {
 	judge                             *file.Judge
 	json, text                        io.Writer
+	bar                               *progressbar.ProgressBar
 	files, white, grey, black, failed int
 }
 
@@ -106,6 +109,7 @@ func (s *scan) walk(ctx context.Context, root string) error {
 
 func (s *scan) report(path string, r file.Result, err error) {
 	s.files++
+	_ = s.bar.Add(1)
 	line := scanned{
 		SchemaVersion: SchemaVersion, Path: path, SHA256: r.SHA256, Colour: strings.ToLower(r.Colour.String()),
 		Score: r.Score, Stage: r.Stage, Engines: r.Engines, Family: r.Family,

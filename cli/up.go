@@ -64,7 +64,7 @@ func Root() *cobra.Command {
 		Version: Version, SilenceUsage: true, SilenceErrors: true,
 	}
 	g.bind(root)
-	root.AddCommand(upCmd(g), brainCmd(g), configCmd(g), queryCmd(), rangeCmd(g), sigmaCmd(g), replayCmd(g), recordCmd(g), demoCmd(g), scanCmd(g), host.ShareCmd(), doctorCmd(g))
+	root.AddCommand(upCmd(g), brainCmd(g), configCmd(g), queryCmd(), rangeCmd(g), sigmaCmd(g), replayCmd(g), recordCmd(g), demoCmd(g), scanCmd(g), networkCmd(g), host.ShareCmd(), doctorCmd(g))
 	root.AddCommand(asking(g)...)
 	return root
 }
