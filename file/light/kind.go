@@ -143,21 +143,28 @@ func isBinary(head []byte) bool {
 	if bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) {
 		return false
 	}
+	if bytes.IndexByte(head, 0) >= 0 {
+		return true
+	}
 	n := 0
 	for _, c := range head {
-		if c == 0 {
-			return true
-		}
-		if control(c) {
-			n++
-		}
+		n += int(controls[c])
 	}
 	return n > len(head)/16
 }
 
-func control(c byte) bool {
-	return c < ' ' && c != '\t' && c != '\n' && c != '\r' && c != '\f' && c != '\b' && c != 0x1b || c == 0x7f
-}
+// controls is 1 for what text does not hold: all but tab, line and form feed,
+// return, backspace and escape.
+var controls = func() (is [256]uint8) {
+	for c := range byte(' ') {
+		is[c] = 1
+	}
+	is[0x7f] = 1
+	for _, c := range "\t\n\r\f\b\x1b" {
+		is[c] = 0
+	}
+	return
+}()
 
 // binaryKind is KindOf for binary data. An interpreter that is handed an
 // image, or an archive under the name of a page or an image, runs the code in

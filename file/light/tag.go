@@ -11,8 +11,11 @@ func tagged(data []byte, kind string) bool {
 	if kind == "php" {
 		return bytes.Contains(data, []byte("<?")) || phpScript(data)
 	}
+	if bytes.Contains(data, []byte("<%")) {
+		return true
+	}
 	lower := bytes.ToLower(data[:min(len(data), 64<<10)])
-	return bytes.Contains(data, []byte("<%")) || bytes.Contains(lower, []byte("<jsp:")) || bytes.Contains(lower, []byte("runat=")) || bytes.Contains(lower, []byte("<script"))
+	return bytes.Contains(lower, []byte("<jsp:")) || bytes.Contains(lower, []byte("runat=")) || bytes.Contains(lower, []byte("<script"))
 }
 
 // phpScript: PHP before 7 took this tag as well.
@@ -126,7 +129,7 @@ func codeFollows(data []byte, end string, strict bool) bool {
 		data = data[:at]
 	}
 	for _, c := range data {
-		if control(c) || strict && c >= 0x80 {
+		if controls[c] == 1 || strict && c >= 0x80 {
 			return false
 		}
 	}

@@ -20,7 +20,7 @@ rule shell_reverse_dev_tcp {
     $back = /(0<&|<&|>&)\s{0,2}\d{1,3}[^\n]{0,40}(2>&|>&)\s{0,2}\d{1,3}/
     $encoded = /echo\s{1,4}["']?YmFzaCAt[A-Za-z0-9+\/=]{10,400}["']?\s{0,4}\|\s{0,4}base64\s{1,4}-(d|-decode)/
   condition:
-    #bash > #hash or $encoded or $exec and $back
+    $bash and #bash > #hash or $encoded or $exec and $back
 }
 
 rule shell_reverse_netcat {
@@ -38,7 +38,7 @@ rule shell_reverse_netcat {
     $socat = /socat\s{1,4}[^\n]{0,120}exec:["']{0,2}(\/bin\/)?(ba|da)?sh/ nocase
     $pipe = /\b(ba)?sh\s{1,4}-i\s{0,4}(2>&1)?\s{0,4}\|\s{0,4}(nc|ncat|netcat)\s/
   condition:
-    #nc > #hash or any of ($fifo, $telnet, $socat, $pipe)
+    $nc and #nc > #hash or any of ($fifo, $telnet, $socat, $pipe)
 }
 
 rule program_starts_reverse_shell {
@@ -54,7 +54,7 @@ rule program_starts_reverse_shell {
     $fifo = /["'`{\[][^"'`\n]{0,80}mk(fifo|nod)\s{1,4}[^\n]{1,120}\|\s{0,4}(\/bin\/|\/usr\/bin\/)?(ba|da|z|k)?sh\s{0,4}(-i)?\s{0,4}[^\n]{0,60}\|\s{0,4}(nc|ncat|netcat|telnet|openssl|socat)\b/
     $call = /\b((system|exec\w{0,4}|popen\w?|spawn\w{0,4}|shell_exec|passthru|proc_open|check_output|getoutput)(\(|\s{1,2}["'])|subprocess\.\w|qx\s?[\/({])/ nocase
   condition:
-    any of ($tcp, $nc, $fifo) and $call
+    $call and any of ($tcp, $nc, $fifo)
 }
 
 rule script_reverse_shell {
