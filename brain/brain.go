@@ -111,6 +111,11 @@ func Open(ctx context.Context, cfg Config, opt Options) (*Brain, error) {
 		return nil, err
 	}
 	b.keep = newKeeper(b.store, opt.Board)
+	for _, t := range cfg.Tenants { // a tenant of which nothing came yet can be hunted too
+		if err := b.store.Offer(ctx, archive.Batch{Tenant: t}, func(error) {}); err != nil {
+			return nil, err
+		}
+	}
 	server := bus.ServerConfig{Dir: filepath.Join(opt.Data, "bus"), Listen: cfg.Listen, Log: opt.Log}
 	if cfg.Listen != "" {
 		server.TLS = auth.ServerTLS()
@@ -257,9 +262,13 @@ func (b *Brain) Run(ctx context.Context) error {
 func (b *Brain) warm(ctx context.Context, tenant string, w *worker) error {
 	var past []*event.Event
 	w.told = map[string]bool{}
-	for ev, err := range b.store.Scan(ctx, tenant, archive.Range{From: time.Now().Add(-b.cfg.Warm), Order: archive.ByArrival}) {
+	recent := time.Now().Add(-b.cfg.Warm)
+	for ev, err := range b.store.Scan(ctx, tenant, archive.Range{From: recent.Add(-warmSkew), Order: archive.ByArrival}) {
 		if err != nil {
 			return err
+		}
+		if len(past) == 0 && ev.Host != judgeHost && ev.Wall().Before(recent) {
+			continue // what came before the first recent one; behind it, a clock that was stepped back
 		}
 		if ev.Host == judgeHost {
 			w.told[ev.GetFinding().GetId()] = true
@@ -275,12 +284,16 @@ func (b *Brain) warm(ctx context.Context, tenant string, w *worker) error {
 		w.see(ev)
 		w.arrival = max(w.arrival, ev.Arrival)
 	}
-	w.replaying, w.told = false, nil
+	w.replaying = false
 	for _, inc := range w.fold.Incidents() {
 		b.keepIncident(inc)
 	}
 	return nil
 }
+
+// warmSkew is how far back a host's clock may be stepped without its events being
+// left out of a warm start.
+const warmSkew = 2 * time.Hour
 
 // warmMost bounds the memory of a warm start: about 300 MB of events.
 const warmMost = 500_000

@@ -50,7 +50,8 @@ type worker struct {
 	counts workerCounts
 
 	// Of a warm start: whether events are judged again, the findings that the archive
-	// has, and up to which arrival it surely has all of them.
+	// had then, and up to which arrival it surely had all of them. What is held back over
+	// its end must not be told twice.
 	replaying   bool
 	late        bool // the event at hand came behind that
 	told        map[string]bool
@@ -144,7 +145,10 @@ func (w *worker) see(ev *event.Event) {
 	w.out.seen(ev, w.replaying)
 	w.late = w.replaying && ev.Arrival >= w.toldThrough
 	w.hold.passed(ev)
-	now := ev.Wall() // events' own time, so that a replay holds alike
+	now := w.now() // not the event's: its host's clock may be stepped
+	if w.replaying {
+		now = ev.Wall()
+	}
 	if !w.hold.take(ev, now) {
 		w.judgeOne(ev)
 	}
@@ -178,7 +182,7 @@ func (w *worker) judgeOne(ev *event.Event) {
 	}
 }
 
-// looseFor is how long (event time) a finding's chain may come late: two sensors of
+// looseFor is how long (steady time) a finding's chain may come late: two sensors of
 // one host tell of one request within milliseconds, a loaded host within seconds.
 const (
 	looseFor  = int64(3e9)
@@ -191,12 +195,13 @@ func (w *worker) catchUp(ev *event.Event) {
 	if len(w.loose) == 0 || ev.GetHttp() == nil && ev.GetProcess() == nil && ev.GetFile() == nil && ev.GetAuth() == nil {
 		return
 	}
+	now := w.judge.Graph().Steady(ev.Host, ev.BootNs, ev.WallNs) // no step of a clock makes it late
 	w.loose = slices.DeleteFunc(w.loose, func(j behaviour.Judged) bool {
 		if w.judge.Retrace(&j) {
 			w.fold1(j)
 			return true
 		}
-		return ev.WallNs-j.Finding.WallNs > looseFor
+		return now-j.T > looseFor
 	})
 }
 
@@ -213,7 +218,7 @@ func (w *worker) found(j behaviour.Judged, ev *event.Event) {
 		f.PublishedNs = w.now().UnixNano()
 	}
 	w.counts.finding(f)
-	if !w.replaying || w.late && !w.told[f.Id] {
+	if !w.told[f.Id] && (!w.replaying || w.late) {
 		w.out.finding(w.tenant, f, ev.Arrival)
 	}
 	if f.Black() && j.Path.Entry == 0 && len(w.loose) < looseMost {
