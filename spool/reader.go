@@ -28,7 +28,15 @@ type Reader struct {
 	off    int64             // in file
 	buf    []byte
 	events [][]byte
+	gave   time.Time // when Next last gave some
 }
+
+// An event that comes alone is given at once. Where events were given a moment ago more
+// come with this one (sensors emit in bursts), and are gathered into one batch.
+const (
+	gatherWithin = 100 * time.Millisecond
+	gatherFor    = 2 * time.Millisecond
+)
 
 // Reader makes a reader of one class. Close it.
 func (s *Spool) Reader(class identity.Class) *Reader { return &Reader{q: s.queues[class]} }
@@ -82,11 +90,15 @@ func (r *Reader) Next(ctx context.Context, maxEvents, maxBytes int) (at identity
 			return at, 0, nil, ctx.Err()
 		case <-changed:
 		}
+		if r.q.class == identity.Precious && time.Since(r.gave) < gatherWithin {
+			time.Sleep(gatherFor)
+		}
 	}
 }
 
 // give hands out r.events, which begin at r.at.
 func (r *Reader) give() (at identity.Position, skipped uint64, events [][]byte, err error) {
+	r.gave = time.Now()
 	skipped = r.at.Seq - 1
 	if r.expect.Epoch == r.at.Epoch {
 		skipped = r.at.Seq - r.expect.Seq

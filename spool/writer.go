@@ -113,23 +113,23 @@ func (q *queue) write(batch []*chunk) (int, error) {
 			return 0, err
 		}
 	}
-	var data []byte
+	var size int64
 	var records uint64
 	n := 0
-	for n < len(batch) && (n == 0 || q.active.size+int64(len(data)) < q.spool.cfg.SegmentBytes) {
-		data = append(data, batch[n].data...)
+	for n < len(batch) && (n == 0 || q.active.size+size < q.spool.cfg.SegmentBytes) {
+		if _, err := q.file.WriteAt(batch[n].data, q.active.size+size); err != nil {
+			return 0, err
+		}
+		size += int64(len(batch[n].data))
 		records += batch[n].count
 		n++
-	}
-	if _, err := q.file.WriteAt(data, q.active.size); err != nil {
-		return 0, err
 	}
 	if err := unix.Fdatasync(int(q.file.Fd())); err != nil {
 		return 0, os.NewSyscallError("fdatasync", err)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.active.size += int64(len(data))
+	q.active.size += size
 	q.active.count += records
 	for _, c := range q.pending[:n] {
 		if len(q.spare) < maxSpare && cap(c.data) <= 2*chunkBytes {
@@ -137,7 +137,7 @@ func (q *queue) write(batch []*chunk) (int, error) {
 		}
 	}
 	q.pending = slices.Delete(q.pending, 0, n)
-	q.pendingBytes -= len(data)
+	q.pendingBytes -= int(size)
 	q.diskErr = nil
 	q.count.Syncs++
 	q.announce()
