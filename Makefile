@@ -10,7 +10,7 @@ ARGS    ?=
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 .PHONY: up
 up: build ## build and run agent and brain in one process; Ctrl-C ends it
@@ -50,6 +50,11 @@ range: build ## the proving ground: web-upload and ordinary-day (needs root)
 	@scripts/need test
 	bin/ringwall range run proving/scenarios/web-upload.yaml $(ARGS)
 	bin/ringwall range run proving/scenarios/ordinary-day.yaml --minutes 2 $(ARGS)
+
+.PHONY: judge
+judge: build ## the long measures into docs/benchmarks.md (root, hours); goes on where it was stopped; ARGS='-again cost'
+	@scripts/need judge
+	go run ./proving/judge $(ARGS)
 
 .PHONY: demo
 demo: build ## watch a recorded intrusion being seen, traced and answered (no root)
