@@ -216,7 +216,7 @@ func (b *Brain) Run(ctx context.Context) error {
 	defer b.stopReload()
 	b.opt.Board.Set("ledger", health.On, "")
 	for t, w := range b.workers {
-		if err := b.warm(ctx, t, w); err != nil {
+		if err := b.warm(ctx, t, w); err != nil && ctx.Err() == nil {
 			b.opt.Log.Warn("the recent past could not be judged again", "tenant", t, "error", err)
 		}
 		b.finishOrders(ctx, t)

@@ -212,7 +212,7 @@ func (b *Brain) finishOrders(ctx context.Context, tenant string) {
 		open, _, err = tx.Reconcile(tenant, "", time.Now())
 		return err
 	})
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		b.opt.Log.Warn("orders of the last life not looked at", "tenant", tenant, "error", err)
 		return
 	}

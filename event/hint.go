@@ -12,6 +12,7 @@ const (
 	mayScheme
 	mayFlag
 	mayDigits
+	mayShort
 )
 
 // hintWords are the words of the expressions in redact.go by first letter, lower case;
@@ -25,6 +26,7 @@ var hintWords = func() (by [256][]hintWord) {
 	add(mayPair, "pass", "pwd", "secret", "token", "api", "access", "auth", "credential", "session")
 	add(mayScheme, "bearer", "basic", "digest", "negotiate")
 	add(mayFlag, "sshpass", "redis-cli", "--pass", "--token", "--secret", "--auth", "--requirepass", "--api-key", "curl", "mysql", "auth")
+	add(mayShort, "pin=", "pin%3d", "cvc=", "cvc%3d", "cvv", "otp=", "otp%3d", "pw=", "pw%3d", "sid=", "sid%3d", "sessid", "sessionid")
 	return by
 }()
 

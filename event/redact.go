@@ -33,16 +33,22 @@ func (r *Redactor) Hash(secret string) string {
 var (
 	// Names of parameters, variables, flags and fields that hold a credential.
 	secretName = regexp.MustCompile(`(?i)(pass(w(or)?d|phrase|code)?$|^pw$|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|auth($|[_-])|credential|^sid$|sess(ion)?[_-]?(id|key)|csrf|cvv|cvc|card[_-]?(no|num)|^pin$|otp$)`)
-	// user:password@ in URLs.
-	userinfo = regexp.MustCompile(`(://[^/\s:@]+):([^/\s@]+)@`)
+	// user:password@ in URLs. The password may hold a slash, which careless people do not
+	// escape; isPort keeps host:8080/path/user@domain.
+	userinfo = regexp.MustCompile(`(://[^/\s:@]*):([^\s@"'<>]+)@`)
 	// name=value and name: value with a secret name, inside text; quotes kept.
 	pairs = regexp.MustCompile(`(?i)([a-z0-9_.-]*(?:pass(?:w(?:or)?d|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|auth|credential|session[_-]?id)[a-z0-9_-]*["']?\s*(?:=|:|%3d)\s*["']?)([^\s"'&;,}]+)`)
+	// Short names are secret only right before their value: pin=1234, and not pinned.
+	short = regexp.MustCompile(`(?i)(\b(?:pin|cvc|cvv2?|otp|pw|[a-z]*sess(?:ion)?id|sid)(?:=|%3d))([^\s"'&;,}]+)`)
+	// <password>value</password>, and the part of a multipart body behind its name.
+	tagged = regexp.MustCompile(`(?i)(<[a-z0-9_:.-]*(?:pass|(?:pass(?:w(?:or)?d|phrase|code)|pwd|secret|token|api[_-]?key|credential)[a-z0-9_-]*)(?:\s[^<>]*)?>)([^<]+)`)
+	part   = regexp.MustCompile(`(?i)(\bname=["']?[a-z0-9_.-]*(?:pass|(?:pass(?:w(?:or)?d|phrase|code)|pwd|secret|token|api[_-]?key|credential)[a-z0-9_-]*)["']?(?:\s|\\[rn])+)([^\s-]\S*)`)
 	// Schemes of HTTP authentication.
 	scheme = regexp.MustCompile(`(?i)\b((?:bearer|basic|digest|negotiate)\s+)([a-z0-9+/=._~-]{6,})`)
 	// Flags whose value is the next word, or glued on: redis-cli -a, sshpass -p, mysql -pX, curl -u u:p, --password X.
 	flagNext = regexp.MustCompile(`(?i)(\bsshpass(?:\s+|\+|%20)-p(?:\s+|\+|%20)?|\bredis-cli\b[^|;&]*?(?:\s|\+|%20)-a(?:\s+|\+|%20)|--(?:pass(?:word)?|token|secret|auth|requirepass|api-key)(?:\s+|\+|%20|=|%3d)|\bcurl\b[^|;&]*?\s(?:-u|--user)\s*[^\s:]+:|\bmysql(?:dump|admin)?\b[^|;&]*?\s-p|\bAUTH(?:\s+|\+|%20)(?:default(?:\s+|\+|%20))?)([^\s"'&;|]+)`)
-	// 13 to 19 digits, perhaps in groups.
-	digits = regexp.MustCompile(`\b\d(?:[ -]?\d){12,18}\b`)
+	// 13 to 19 digits, perhaps in groups, perhaps in a form.
+	digits = regexp.MustCompile(`\b\d(?:(?:[ +-]|%20)?\d){12,18}\b`)
 )
 
 // Secret tells whether a field of that name holds a credential.
@@ -68,6 +74,9 @@ func (r *Redactor) Text(s string) string {
 	if strings.Contains(s, "://") {
 		s = userinfo.ReplaceAllStringFunc(s, func(m string) string {
 			g := userinfo.FindStringSubmatch(m)
+			if isPort(g[2]) {
+				return m
+			}
 			return g[1] + ":" + r.Hash(g[2]) + "@"
 		})
 	}
@@ -80,6 +89,15 @@ func (r *Redactor) Text(s string) string {
 	}
 	if h&mayPair != 0 {
 		s = sub(pairs, s)
+		if strings.Contains(s, "<") {
+			s = sub(tagged, s)
+		}
+		if strings.Contains(s, "name=") {
+			s = sub(part, s)
+		}
+	}
+	if h&mayShort != 0 {
+		s = sub(short, s)
 	}
 	if h&mayDigits == 0 {
 		return s
@@ -92,9 +110,22 @@ func (r *Redactor) Text(s string) string {
 	})
 }
 
+// isPort tells whether what follows a colon is a port and a path: digits up to the
+// path, query or fragment.
+func isPort(s string) bool {
+	end := strings.IndexAny(s, "/?#")
+	for i := range max(end, 0) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return end > 0
+}
+
 // luhn checks the card number's check digit (ISO/IEC 7812-1 annex B).
 func luhn(s string) bool {
 	sum, n := 0, 0
+	s = strings.ReplaceAll(s, "%20", " ")
 	for i := len(s) - 1; i >= 0; i-- {
 		if s[i] < '0' || s[i] > '9' {
 			continue

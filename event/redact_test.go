@@ -35,6 +35,12 @@ func TestSecretsVanish(t *testing.T) {
 		"env":           strings.Join(redactor.Env([]string{"DB_PASSWORD=" + s}), " "),
 		"env url":       strings.Join(redactor.Env([]string{"DATABASE_URL=postgres://u:" + s + "@db/x"}), " "),
 		"log":           redactor.Text(`client sent {"token": "` + s + `"}`),
+		"slash in url":  redactor.Text("GET http://bob:" + s + "/+x@host/y"),
+		"no user":       redactor.Text("redis://:" + s + "@host/0"),
+		"short names":   redactor.Text("user=a&pin=" + s + "&cvc=" + s + " PHPSESSID=" + s + " sid%3D" + s),
+		"xml":           redactor.Text("<login><user>a</user><password type='x'>" + s + "</password></login>"),
+		"multipart":     redactor.Text("Content-Disposition: form-data; name=\"secret\"\r\n\r\n" + s + "\r\n--b"),
+		"multipart log": redactor.Text(`form-data; name="api_token"\r\n\r\n` + s + ` --b`),
 	}
 	for name, got := range cases {
 		if strings.Contains(got, s) {
@@ -44,9 +50,10 @@ func TestSecretsVanish(t *testing.T) {
 	if a, b := redactor.Param("password", s), redactor.Argv([]string{"redis-cli", "-a", s})[2]; a != b {
 		t.Errorf("the same secret must give the same hash: %q, %q", a, b)
 	}
-	card := "4111 1111 1111 1111"
-	if got := redactor.Text("paid with " + card); strings.Contains(got, "1111") {
-		t.Errorf("card number survives: %q", got)
+	for _, card := range []string{"4111 1111 1111 1111", "4111111111111111", "4111-1111-1111-1111", "4111+1111+1111+1111", "4111%201111%201111%201111"} {
+		if got := redactor.Text("paid with " + card); strings.Contains(got, "1111") {
+			t.Errorf("card number survives: %q", got)
+		}
 	}
 }
 
@@ -54,6 +61,7 @@ func TestOrdinaryTextStays(t *testing.T) {
 	for _, s := range []string{
 		"/index.php?page=2&sort=name", "/uploads/run.php?c=id", "tar czf - /srv/www",
 		"nginx -s reload", "GET /passport/photos HTTP/1.1", "order 1234567890123 shipped",
+		"http://host:8080/people/bob@example.com", "http://host:8080?mail=bob@example.com", "ping=3 pinned=1 inside=2", "<passport>no</passport>", `form-data; name="file" filename=x`,
 	} {
 		if got := redactor.URI(s); got != s {
 			t.Errorf("URI(%q) = %q", s, got)
@@ -73,12 +81,12 @@ func TestOrdinaryTextStays(t *testing.T) {
 
 // FuzzHintsMissNothing: what an expression matches, the hints must have named.
 func FuzzHintsMissNothing(f *testing.F) {
-	for _, s := range []string{"Bearer abcdefgh", "redis-cli -a x", "--password x", "my_token=abc", "AUTH default x", "4111 1111 1111 1111", "curl -u a:b", "mysqldump -pX"} {
+	for _, s := range []string{"Bearer abcdefgh", "redis-cli -a x", "--password x", "my_token=abc", "AUTH default x", "4111 1111 1111 1111", "curl -u a:b", "mysqldump -pX", "pin=1", "JSESSIONID=x", "<password>x", `name="token" x`} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		h := hintsOf(s)
-		for re, need := range map[*regexp.Regexp]hint{scheme: mayScheme, flagNext: mayFlag, pairs: mayPair, digits: mayDigits} {
+		for re, need := range map[*regexp.Regexp]hint{scheme: mayScheme, flagNext: mayFlag, pairs: mayPair, digits: mayDigits, short: mayShort, tagged: mayPair, part: mayPair} {
 			if h&need == 0 && re.MatchString(s) {
 				t.Errorf("%v matches %q, no hint", re, s)
 			}

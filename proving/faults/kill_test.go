@@ -49,8 +49,8 @@ func (a *realAgent) start(t *testing.T) {
 	}
 }
 
-// acknowledged reads the ids of what an agent that is dead had fsynced.
-func acknowledged(t *testing.T, data, tenant, host string) map[string]bool {
+// readSpool calls f with everything that an agent, dead by now, had fsynced.
+func readSpool(t *testing.T, data string, f func(identity.Position, []byte)) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "spool")
 	if out, err := exec.Command("cp", "-r", filepath.Join(data, "spool"), dir).CombinedOutput(); err != nil {
@@ -63,7 +63,6 @@ func acknowledged(t *testing.T, data, tenant, host string) map[string]bool {
 	if err := sp.Close(); err != nil {
 		t.Fatal(err)
 	}
-	ids := map[string]bool{}
 	for _, class := range identity.Classes {
 		r := sp.Reader(class)
 		for {
@@ -74,12 +73,21 @@ func acknowledged(t *testing.T, data, tenant, host string) map[string]bool {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i := range events {
-				ids[(&event.Event{Tenant: tenant, Host: host, Epoch: at.Epoch, Seq: at.Seq + uint64(i)}).ID().Text()] = true
+			for i, raw := range events {
+				f(identity.Position{Epoch: at.Epoch, Seq: at.Seq + uint64(i)}, raw)
 			}
 		}
 		r.Close()
 	}
+}
+
+// acknowledged gives the ids of it.
+func acknowledged(t *testing.T, data, tenant, host string) map[string]bool {
+	t.Helper()
+	ids := map[string]bool{}
+	readSpool(t, data, func(at identity.Position, _ []byte) {
+		ids[(&event.Event{Tenant: tenant, Host: host, Epoch: at.Epoch, Seq: at.Seq}).ID().Text()] = true
+	})
 	return ids
 }
 

@@ -28,6 +28,12 @@ import (
 var binaries struct{ ringwall, agent string }
 
 func TestMain(m *testing.M) {
+	if os.Getenv(serverEnv) != "" {
+		os.Exit(serve(os.Getenv(serverEnv))) // this binary is also the small server that is watched
+	}
+	if os.Getenv(clientEnv) != "" {
+		os.Exit(client())
+	}
 	flag.Parse()
 	os.Exit(run(m))
 }
