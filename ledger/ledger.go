@@ -28,7 +28,7 @@ import (
 	"strings"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	sqlite3 "modernc.org/sqlite" // also the driver "sqlite"
 )
 
 // Errors that callers decide on; each comes wrapped with what was asked.
@@ -84,7 +84,7 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 	l := &Ledger{engine: sqlite}
 	// FULL: a commit is fsynced, so that "ordered" outlives a power cut. One writer at
 	// a time per process; other processes wait up to busy_timeout.
-	if l.write, err = open(cfg.Path, "journal_mode(WAL)", "synchronous(FULL)"); err == nil {
+	if l.write, err = openPatiently(ctx, cfg.Path, "journal_mode(WAL)", "synchronous(FULL)"); err == nil {
 		l.write.SetMaxOpenConns(1)
 		l.read, err = open(cfg.Path, "query_only(1)")
 	}
@@ -98,8 +98,26 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 	return l, nil
 }
 
+// openPatiently opens a ledger that another process may be turning into a WAL one at
+// this moment: that step answers busy at once, whatever the timeout.
+func openPatiently(ctx context.Context, path string, pragmas ...string) (*sql.DB, error) {
+	const busy = 5 // SQLITE_BUSY, the low byte of the extended code
+	for wait := 5 * time.Millisecond; ; wait *= 2 {
+		db, err := open(path, pragmas...)
+		var code *sqlite3.Error
+		if err == nil || !errors.As(err, &code) || code.Code()&0xff != busy || wait > 5*time.Second {
+			return db, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
 func open(path string, pragmas ...string) (*sql.DB, error) {
-	q := url.Values{"_pragma": append(pragmas, "busy_timeout(10000)", "foreign_keys(1)"), "_txlock": {"immediate"}}
+	q := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "foreign_keys(1)"}, pragmas...), "_txlock": {"immediate"}}
 	if strings.HasPrefix(pragmas[0], "query_only") {
 		q.Set("_txlock", "deferred")
 	}

@@ -251,6 +251,9 @@ func TestOnlyTheNamedLife(t *testing.T) {
 func TestSparedMember(t *testing.T) {
 	mark := fmt.Sprintf("%d", 86400+os.Getpid())
 	s, _ := start(t, true, "sh", "-c", "sleep "+mark+" & sleep "+mark+" & echo ready; wait")
+	for end := time.Now().Add(5 * time.Second); len(alive("sleep "+mark)) < 2 && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond) // until then the children are still the shell
+	}
 	_, err := Kill(context.Background(), s.PID, s.Start, Options{Spare: func(p Stat) string {
 		if p.Comm == "sleep" {
 			return "it serves the test"
