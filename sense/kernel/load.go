@@ -4,9 +4,11 @@ package kernel
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -26,19 +28,30 @@ type Capability struct {
 // hook is one program and what it is for.
 type hook struct {
 	program, tracepoint, set, costs string
+	params                          int // that the tracepoint must have at least
+	instead                         string
 }
 
 var hooks = []hook{
-	{"on_fork", "sched_process_fork", "A", "process trees; nothing can be traced"},
-	{"on_exec", "sched_process_exec", "A", "commands and their arguments; nothing can be traced"},
-	{"on_exit", "sched_process_exit", "A", "ends of processes; pids are held longer"},
-	{"on_state", "inet_sock_set_state", "A", "accepted, opened, listening and closed TCP connections"},
-	{"on_recv", "sock_recv_length", "A", "requests read from sockets (kernels before 6.3: sys_exit stands in)"},
-	{"on_send", "sock_send_length", "A", "answers, DNS questions, datagrams (kernels before 6.3: sys_exit stands in)"},
-	{"on_reset", "tcp_send_reset", "A", "probes of closed ports"},
-	{"on_sys_exit", "sys_exit", "B", "opens, renames, privilege calls, memfd, bind; file events then come from fanotify alone"},
-	{"on_sys_exit_sockets", "sys_exit", "fallback", "requests on kernels before 6.3"},
+	{program: "on_fork", tracepoint: "sched_process_fork", set: "A", costs: "process trees; nothing can be traced"},
+	{program: "on_exec", tracepoint: "sched_process_exec", set: "A", costs: "commands and their arguments; nothing can be traced"},
+	{program: "on_exit", tracepoint: "sched_process_exit", set: "A", costs: "ends of processes; pids are held longer"},
+	{program: "on_state", tracepoint: "inet_sock_set_state", set: "A", costs: "accepted, opened, listening and closed TCP connections"},
+	{program: "on_recv", tracepoint: "sock_recv_length", set: "A", instead: "on_sys_exit_sockets", costs: "requests read from sockets (kernels before 6.3: sys_exit stands in)"},
+	{program: "on_send", tracepoint: "sock_send_length", set: "A", instead: "on_sys_exit_sockets", costs: "answers, DNS questions, datagrams (kernels before 6.3: sys_exit stands in)"},
+	// The third parameter came with the resets that no socket sends, in 6.10.
+	{program: "on_reset", tracepoint: "tcp_send_reset", set: "A", params: 3, instead: "on_drop", costs: "probes of closed ports (kernels before 6.10: kfree_skb stands in)"},
+	{program: "on_sys_exit", tracepoint: "sys_exit", set: "B", costs: "opens, renames, privilege calls, memfd, bind; file events then come from fanotify alone"},
+	{program: "on_sys_exit_sockets", tracepoint: "sys_exit", set: "fallback", costs: "requests on kernels before 6.3"},
+	// The third parameter, the reason, came in 5.17.
+	{program: "on_drop", tracepoint: "kfree_skb", set: "fallback", params: 3, costs: "probes of closed ports on kernels before 6.10 (before 5.17 the packet sensor alone sees them)"},
 }
+
+const (
+	standsIn  = "a fallback stands in: "
+	notNeeded = "not needed here"
+	byPolicy  = "switched off by policy (syscalls: off)"
+)
 
 // notCovered is what the project means to see and does not yet.
 var notCovered = []Capability{
@@ -49,20 +62,43 @@ var notCovered = []Capability{
 	{Name: "32-bit syscalls on a 64-bit kernel", Set: "later", Reason: "not yet covered", Costs: "set B of such programs is read by the wrong table"},
 }
 
+// offers gives how many parameters a tracepoint of this kernel hands over; 0: it has none
+// of that name.
+type offers func(tracepoint string) int
+
+// lacks says why this kernel cannot serve a hook; "" if it can.
+func (o offers) lacks(h *hook) string {
+	switch n := o(h.tracepoint); {
+	case n == 0:
+		return "this kernel has no tracepoint " + h.tracepoint
+	case n < h.params:
+		return "this kernel's tracepoint " + h.tracepoint + " tells too little"
+	}
+	return ""
+}
+
 // wanted tells which hooks this configuration asks of a kernel with these tracepoints.
-func wanted(cfg *Config, has func(tracepoint string) bool) (on []hook, caps []Capability) {
-	legacy := cfg.Legacy || !has("sock_recv_length") || !has("sock_send_length")
+func wanted(cfg *Config, kernel offers) (on []hook, caps []Capability) {
+	stand := map[string]bool{} // fallbacks that are needed
+	sockets := cfg.Legacy || kernel("sock_recv_length") == 0 || kernel("sock_send_length") == 0
+	for i := range hooks {
+		h := &hooks[i]
+		if h.instead != "" && (cfg.Legacy || kernel.lacks(h) != "" || sockets && h.instead == "on_sys_exit_sockets") {
+			stand[h.instead] = true
+		}
+	}
 	for _, h := range hooks {
 		c := Capability{Name: h.tracepoint + "/" + h.program, Set: h.set, Costs: h.costs, On: true}
+		lack := kernel.lacks(&h)
 		switch {
-		case !has(h.tracepoint):
-			c.On, c.Reason = false, "this kernel has no tracepoint "+h.tracepoint
+		case stand[h.instead]:
+			c.On, c.Reason = false, standsIn+cmp.Or(lack, "asked for")
+		case h.set == "fallback" && !stand[h.program]:
+			c.On, c.Reason = false, notNeeded
+		case lack != "":
+			c.On, c.Reason = false, lack
 		case h.set == "B" && !cfg.Syscalls:
-			c.On, c.Reason = false, "switched off by policy (syscalls: off)"
-		case h.set == "fallback" && !legacy:
-			c.On, c.Reason = false, "not needed: sock_recv_length and sock_send_length are there"
-		case legacy && (h.program == "on_recv" || h.program == "on_send"):
-			c.On, c.Reason = false, "the fallback stands in"
+			c.On, c.Reason = false, byPolicy
 		}
 		if c.On {
 			on = append(on, h)
@@ -72,15 +108,30 @@ func wanted(cfg *Config, has func(tracepoint string) bool) (on []hook, caps []Ca
 	return on, caps
 }
 
-// kernelHas looks a tracepoint up in the kernel's BTF.
-func kernelHas() (func(string) bool, error) {
+// Missed is true where a capability is off and nothing makes up for it, though it was
+// wanted.
+func (c *Capability) Missed() bool {
+	return !c.On && c.Set != "later" && c.Reason != notNeeded && c.Reason != byPolicy && !strings.HasPrefix(c.Reason, standsIn)
+}
+
+// kernelOffers reads the kernel's BTF, where a tracepoint is a typedef btf_trace_NAME of a
+// pointer to a function whose first parameter is not handed over.
+func kernelOffers() (offers, error) {
 	spec, err := btf.LoadKernelSpec()
 	if err != nil {
 		return nil, fmt.Errorf("read kernel types: %w (needs CONFIG_DEBUG_INFO_BTF and a mounted /sys)", err)
 	}
-	return func(tp string) bool {
-		_, err := spec.AnyTypeByName("btf_trace_" + tp)
-		return err == nil
+	return func(tp string) int {
+		var def *btf.Typedef
+		if spec.TypeByName("btf_trace_"+tp, &def) != nil {
+			return 0
+		}
+		if ptr, ok := def.Type.(*btf.Pointer); ok {
+			if f, ok := ptr.Target.(*btf.FuncProto); ok {
+				return len(f.Params) - 1
+			}
+		}
+		return 0
 	}, nil
 }
 
@@ -94,7 +145,7 @@ func (cfg *Config) spec(on []hook) (*ebpf.CollectionSpec, error) {
 	legacy := uint32(0)
 	for _, h := range on {
 		keep[h.program] = true
-		if h.set == "fallback" {
+		if h.program == "on_sys_exit_sockets" {
 			legacy = 1
 		}
 	}
@@ -137,11 +188,11 @@ func load(cfg *Config) (*ebpf.Collection, []hook, []Capability, error) {
 	if err := rlimit.RemoveMemlock(); err != nil && !errors.Is(err, os.ErrPermission) {
 		return nil, nil, nil, fmt.Errorf("lift the memory lock limit: %w", err)
 	}
-	has, err := kernelHas()
+	kernel, err := kernelOffers()
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	on, caps := wanted(cfg, has)
+	on, caps := wanted(cfg, kernel)
 	for {
 		spec, err := cfg.spec(on)
 		if err != nil {

@@ -3,6 +3,7 @@
 package kernel
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -80,7 +81,13 @@ func TestConnection(t *testing.T) {
 }
 
 func TestClosedPortAndFailedConnect(t *testing.T) {
-	_, rec := start(t, nil)
+	for _, legacy := range []bool{false, true} {
+		t.Run(fmt.Sprintf("legacy %v", legacy), func(t *testing.T) { closedPort(t, legacy) })
+	}
+}
+
+func closedPort(t *testing.T, legacy bool) {
+	_, rec := start(t, func(c *Config) { c.Legacy = legacy })
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -99,6 +106,15 @@ func TestClosedPortAndFailedConnect(t *testing.T) {
 		n := e.GetNetwork()
 		return n.GetOp() == event.NetworkActivity_CONNECT && n.Failed && int(n.Flow.DstPort) == p && e.Actor.Pid == uint32(os.Getpid())
 	})
+	var told int // once, though more than one hook may see it
+	for _, e := range rec.all() {
+		if n := e.GetNetwork(); n.GetOp() == event.NetworkActivity_RESET && int(n.Flow.DstPort) == p {
+			told++
+		}
+	}
+	if told != 1 {
+		t.Errorf("%d resets told of one knock", told)
+	}
 }
 
 func TestUntouchedConnectionIsTold(t *testing.T) {

@@ -17,8 +17,8 @@ import (
 )
 
 func (s *Sensor) tellHealth() {
-	for _, c := range s.caps {
-		if c.Set == "A" && !c.On && c.Reason != "the fallback stands in" {
+	for i := range s.caps {
+		if c := &s.caps[i]; c.Missed() {
 			s.opt.Board.Set(component, health.Degraded, c.Name+": "+c.Reason)
 			return
 		}

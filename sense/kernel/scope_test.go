@@ -122,7 +122,7 @@ func TestLostSlotIsReplaced(t *testing.T) {
 		t.Errorf("slot %d before, %d now, scope leads to %d", before, s.slot, slot)
 	}
 	for _, c := range s.Probe() {
-		if c.Set == "A" && !c.On {
+		if c.Set == "A" && c.Missed() {
 			t.Errorf("%v", c)
 		}
 	}

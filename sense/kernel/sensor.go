@@ -102,11 +102,11 @@ func (s *Sensor) open() (err error) {
 		if s.maps, err = openShared(s.cfg.Shared); err != nil {
 			return err
 		}
-		has, err := kernelHas()
+		kernel, err := kernelOffers()
 		if err != nil {
 			return err
 		}
-		_, s.caps = wanted(&s.cfg, has)
+		_, s.caps = wanted(&s.cfg, kernel)
 		for i := range s.caps { // what counts is what the shared set was loaded with
 			c := &s.caps[i]
 			_, program, _ := strings.Cut(c.Name, "/")

@@ -71,13 +71,30 @@ INLINE u32 slot_of_netns(u32 netns)
 	return NO_SLOT;
 }
 
+INLINE struct kernfs_node *own_kernfs(void)
+{
+	struct task_struct *t = (void *)bpf_get_current_task();
+	struct css_set *set = RD(t, cgroups);
+	struct cgroup *cg = RD(set, dfl_cgrp);
+	return RD(cg, kn);
+}
+
 // slot_of_cgroup walks the ancestors of current's cgroup once and remembers the answer.
 GLOBAL u32 slot_of_cgroup(u64 id, u32 gen)
 {
 	struct scope_entry e = {.gen = gen, .slot = 0};
 	u32 *s = bpf_map_lookup_elem(&scope_cgroups, &id);
+	struct kernfs_node *kn = NULL;
+	if (!SINCE_5_12)
+		kn = own_kernfs();
 	for (int level = 1; !s && level < 12; level++) {
-		u64 up = bpf_get_current_ancestor_cgroup_id(level);
+		u64 up;
+		if (SINCE_5_12) {
+			up = bpf_get_current_ancestor_cgroup_id(level);
+		} else {
+			kn = kn ? RD(kn, parent) : NULL; // from the leaf up
+			up = kn ? RD(kn, id) : 0;
+		}
 		if (!up)
 			break;
 		s = bpf_map_lookup_elem(&scope_cgroups, &up);
@@ -179,7 +196,11 @@ INLINE bool over_cap(u32 slot, u32 class, u64 who)
 		bpf_map_update_elem(&caps, &who, &fresh, UPDATE_ANY);
 		return false;
 	}
-	if (__sync_fetch_and_add(&c->count, 1) < bulk_cap)
+	// Kernels before 5.12 cannot add and fetch at once; two processors may both see the
+	// last free place.
+	u32 so_far = c->count;
+	__sync_fetch_and_add(&c->count, 1);
+	if (so_far < bulk_cap)
 		return false;
 	count(slot, class, 3);
 	return true;
@@ -209,6 +230,10 @@ INLINE void out_bulk(u32 slot, u32 class, void *data, u64 len)
 	count(slot, class, bpf_ringbuf_output(ring, data, len, flag) ? 2 : 0);
 }
 
+// Only programs that run in process context may use the scratch buffer: they do not
+// interrupt each other on one processor, but on_state and on_reset interrupt them. It
+// also keeps the stack within 512 bytes over all calls, which kernels before 6.13 ask
+// (each frame rounded up to 32).
 INLINE struct scratch *get_scratch(void)
 {
 	u32 zero = 0;

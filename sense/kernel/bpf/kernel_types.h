@@ -47,6 +47,9 @@ struct tty_struct { char name[64]; };
 struct counter { s32 counter; };
 struct signal_struct { struct counter live; struct tty_struct *tty; };
 struct mm_struct { unsigned long arg_start, arg_end, env_start, env_end; struct file *exe_file; };
+struct kernfs_node { struct kernfs_node *parent; u64 id; };
+struct cgroup { struct kernfs_node *kn; };
+struct css_set { struct cgroup *dfl_cgrp; };
 struct task_struct {
 	s32 pid, tgid, exit_code;
 	u64 start_boottime;
@@ -59,6 +62,7 @@ struct task_struct {
 	struct files_struct *files;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
+	struct css_set *cgroups;
 };
 struct linux_binprm { char *filename, *interp; };
 
@@ -97,8 +101,15 @@ struct pt_regs { u64 regs[31]; u64 orig_x0; s32 syscallno; };
 #pragma clang attribute pop
 
 // Which helpers this kernel has (include/uapi/linux/bpf.h); absent values read as missing.
-enum bpf_func_id { BPF_FUNC_get_socket_cookie = 46, BPF_FUNC_get_current_task_btf = 158, BPF_FUNC_task_pt_regs = 175 };
+enum bpf_func_id { BPF_FUNC_get_current_task_btf = 158, BPF_FUNC_check_mtu = 163, BPF_FUNC_task_pt_regs = 175 };
 #define HELPER_EXISTS(v) __builtin_preserve_enum_value(*(enum bpf_func_id *)v, 0)
+// Helpers older than 5.12 that tracing programs may call only since then:
+// get_socket_cookie and get_current_ancestor_cgroup_id. check_mtu came with them.
+#define SINCE_5_12 HELPER_EXISTS(BPF_FUNC_check_mtu)
+
+// include/net/dropreason*.h; the number is the running kernel's.
+enum skb_drop_reason { SKB_DROP_REASON_NO_SOCKET = 3 };
+#define NO_SOCKET __builtin_preserve_enum_value(*(enum skb_drop_reason *)SKB_DROP_REASON_NO_SOCKET, 1)
 
 #if defined(__TARGET_ARCH_x86)
 #define SYS_NR(r) ((u32)RD(r, orig_ax))

@@ -71,16 +71,21 @@ INLINE u64 user_buffer(struct pt_regs *r, u64 *len)
 	return iov[0];
 }
 
-// http_start: perhaps empty lines (servers skip them), letters, then a space: a method; or
+// method_like, for 16 bytes of which n count: perhaps empty lines (servers skip them), letters, then a space: a method; or
 // a read so short that it may be the first part of one. Other line protocols begin alike
 // (SMTP, memcached); user space tells them apart and mutes them.
-INLINE bool http_start(const u8 *b, u32 n)
+GLOBAL u32 method_like(u64 lo, u64 hi, u32 n)
 {
-	u32 i, letters = 0;
-	for (i = 0; i < 16; i++) {
+	u32 letters = 0;
+	// Unrolled: the loop that clang makes of this falls through into its own head, which
+	// kernels before 6.3 refuse ("back-edge").
+#pragma unroll
+	for (u32 i = 0; i < 16; i++) {
 		if (i >= n)
 			return i > 0;
-		u8 c = b[i];
+		u8 c = lo;
+		lo = lo >> 8 | hi << 56;
+		hi >>= 8;
 		if ((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' || c == '_') {
 			letters++;
 			continue;
@@ -91,6 +96,8 @@ INLINE bool http_start(const u8 *b, u32 n)
 	}
 	return letters < 16; // all blank lines: the start may follow
 }
+
+INLINE bool http_start(const u8 *b, u32 n) { return method_like(*(u64 *)b, *(u64 *)(b + 8), n); }
 
 INLINE bool http_answer(const u8 *b) { return b[0] == 'H' && b[1] == 'T' && b[2] == 'T' && b[3] == 'P' && b[4] == '/'; }
 // A FastCGI record header (version 1; BEGIN_REQUEST with 8 bytes of content, or PARAMS).
@@ -107,26 +114,30 @@ INLINE struct sock_state *state_of(struct sock *sk, u64 cookie, u32 slot)
 		st->ino = ino;
 		return st;
 	}
-	struct sock_state fresh = {};
-	fill_tuple(&fresh.t, sk);
-	fresh.t.cookie = cookie;
-	fresh.slot = slot;
-	fresh.ino = ino;
-	bpf_map_update_elem(&socks, &cookie, &fresh, UPDATE_ANY);
+	struct sock_state *fresh = (void *)get_scratch();
+	if (!fresh)
+		return NULL;
+	__builtin_memset(fresh, 0, sizeof(*fresh));
+	fill_tuple(&fresh->t, sk);
+	fresh->t.cookie = cookie;
+	fresh->slot = slot;
+	fresh->ino = ino;
+	bpf_map_update_elem(&socks, &cookie, fresh, UPDATE_ANY);
 	return bpf_map_lookup_elem(&socks, &cookie);
 }
 
-INLINE void emit_net(struct sock_state *st, u16 op, u32 slot, struct actor *a)
+// emit_net tells of st's owner and what it did, in a record of the caller's.
+INLINE void emit_net(struct net_rec *r, struct sock_state *st, u16 op, u32 slot)
 {
-	struct net_rec r = {};
-	r.h.type = REC_NET;
-	r.h.op = op;
-	r.h.len = sizeof(r);
-	r.h.boot_ns = bpf_ktime_get_boot_ns();
-	r.h.a = *a;
-	r.t = st->t;
-	r.inbound = (st->flags & SOCK_PASSIVE) != 0;
-	out_precious(slot, CLASS_CONNECTION, &r, sizeof(r));
+	__builtin_memset(r, 0, sizeof(*r));
+	r->h.type = REC_NET;
+	r->h.op = op;
+	r->h.len = sizeof(*r);
+	r->h.boot_ns = bpf_ktime_get_boot_ns();
+	r->h.a = st->owner;
+	r->t = st->t;
+	r->inbound = (st->flags & SOCK_PASSIVE) != 0;
+	out_precious(slot, CLASS_CONNECTION, r, sizeof(*r));
 }
 
 // claim tells of an accepted connection when its first real owner touches it: the state
@@ -140,10 +151,11 @@ GLOBAL int claim(u64 cookie, u32 slot)
 		return 0;
 	st->flags |= SOCK_PASSIVE | SOCK_ACCEPTED | SOCK_OWNED;
 	st->slot = slot;
-	struct actor a = {};
-	fill_actor(&a, CURRENT, slot);
-	st->owner = a;
-	emit_net(st, NET_ACCEPT, slot, &a);
+	struct scratch *s = get_scratch();
+	if (!s)
+		return 0;
+	fill_actor(&st->owner, CURRENT, slot);
+	emit_net((void *)s, st, NET_ACCEPT, slot);
 	return 0;
 }
 
@@ -161,36 +173,39 @@ LOCAL int emit_pair(u64 sock, u64 cookie, u32 slot)
 		st->flags |= SOCK_PAIRED;
 		return 0;
 	}
-	struct pair_rec r = {};
-	r.ino = sock_ino(sk);
-	r.peer_ino = sock_ino(peer);
-	if (!r.ino || !r.peer_ino)
+	struct pair_rec *r = (void *)get_scratch();
+	if (!r)
+		return 0;
+	__builtin_memset(r, 0, sizeof(*r));
+	r->ino = sock_ino(sk);
+	r->peer_ino = sock_ino(peer);
+	if (!r->ino || !r->peer_ino)
 		return 0;
 	st->flags |= SOCK_PAIRED;
-	fill_hdr(&r.h, REC_PAIR, 0, slot);
-	r.h.len = sizeof(r);
+	fill_hdr(&r->h, REC_PAIR, 0, slot);
+	r->h.len = sizeof(*r);
 	struct pid *pp = RD(sk, sk_peer_pid);
 	if (pp) {
 		// The number in the root namespace; pid_for's walk needs a task, so nested
 		// agents get the client's number from its own events.
-		bpf_probe_read_kernel(&r.peer_pid, 4, (void *)pp + FIELD_OFFSET(struct pid, numbers));
+		bpf_probe_read_kernel(&r->peer_pid, 4, (void *)pp + FIELD_OFFSET(struct pid, numbers));
 		struct slot_rec *s = bpf_map_lookup_elem(&slots, &slot);
 		u32 level = RD(pp, level);
 		for (u32 i = 1; s && s->pidns && i < 5 && i <= level; i++) {
 			struct { s32 nr, pad; struct pid_namespace *ns; } n = {};
 			bpf_probe_read_kernel(&n, sizeof(n), (void *)pp + FIELD_OFFSET(struct pid, numbers) + i * 16);
 			if (RD(n.ns, ns.inum) == s->pidns)
-				r.peer_pid = n.nr;
+				r->peer_pid = n.nr;
 		}
 	}
 	if (addr) {
 		s32 len = RD(addr, len) - 2;
 		if (len > 0) {
-			r.path_len = len > 107 ? 107 : len;
-			bpf_probe_read_kernel(r.path, sizeof(r.path) - 1, &addr->name[0].sun_path);
+			r->path_len = len > 107 ? 107 : len;
+			bpf_probe_read_kernel(r->path, sizeof(r->path) - 1, &addr->name[0].sun_path);
 		}
 	}
-	out_precious(slot, CLASS_CHANNEL, &r, sizeof(r));
+	out_precious(slot, CLASS_CHANNEL, r, sizeof(*r));
 	return 0;
 }
 

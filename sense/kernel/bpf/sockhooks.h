@@ -8,7 +8,8 @@ LOCAL int on_datagram(u64 sock, u64 cookie, u32 slot, u64 regs, u64 len)
 	struct sock *sk = (void *)sock;
 	struct pt_regs *r = (void *)regs;
 	struct sock_state *st = bpf_map_lookup_elem(&socks, &cookie);
-	if (!st || slot >= SLOTS)
+	struct scratch *s = get_scratch();
+	if (!st || !s || slot >= SLOTS)
 		return 0;
 	struct tuple t = {};
 	fill_tuple(&t, sk);
@@ -43,15 +44,15 @@ LOCAL int on_datagram(u64 sock, u64 cookie, u32 slot, u64 regs, u64 len)
 	if (fresh) {
 		st->t = t;
 		st->flags |= SOCK_OWNED;
-		struct net_rec v = {};
-		fill_hdr(&v.h, REC_NET, NET_SEND, slot);
-		v.h.len = sizeof(v);
-		v.t = t;
-		v.sent = len;
-		out_bulk(slot, CLASS_DATAGRAM, &v, sizeof(v));
+		struct net_rec *v = (void *)s;
+		__builtin_memset(v, 0, sizeof(*v));
+		fill_hdr(&v->h, REC_NET, NET_SEND, slot);
+		v->h.len = sizeof(*v);
+		v->t = t;
+		v->sent = len;
+		out_bulk(slot, CLASS_DATAGRAM, v, sizeof(*v));
 	}
-	struct scratch *s = get_scratch();
-	if (!dns || !s)
+	if (!dns)
 		return 0;
 	struct dns_rec *d = (void *)s;
 	fill_hdr(&d->h, REC_DNS, 0, slot);
@@ -145,7 +146,7 @@ int on_sys_exit_sockets(u64 *ctx)
 
 INLINE u64 cookie_of(struct sock *sk)
 {
-	if (HELPER_EXISTS(BPF_FUNC_get_socket_cookie))
+	if (SINCE_5_12)
 		return bpf_get_socket_cookie(sk);
 	return (u64)sk; // before 5.12: the address, forgotten at close
 }
@@ -187,7 +188,8 @@ INLINE void established(struct sock *sk, u64 cookie, int old)
 	st->flags &= ~SOCK_CONNECTING;
 	fill_tuple(&st->t, sk);
 	st->t.cookie = cookie;
-	emit_net(st, NET_CONNECT, st->slot, &st->owner);
+	struct net_rec r;
+	emit_net(&r, st, NET_CONNECT, st->slot);
 }
 
 INLINE void closing(struct sock *sk, u64 cookie, int old)
@@ -250,12 +252,9 @@ int on_state(u64 *ctx)
 	return 0;
 }
 
-SEC("tp_btf/tcp_send_reset")
-int on_reset(u64 *ctx)
+// told_reset tells of a reset that no socket sent: who knocked at which closed port.
+INLINE int told_reset(struct sk_buff *skb, bool dropped)
 {
-	struct sk_buff *skb = (void *)ctx[1];
-	if (ctx[0] || !skb)
-		return 0; // a socket's own reset shows as its close
 	struct net_device *dev = RD(skb, dev);
 	if (!dev)
 		return 0;
@@ -265,12 +264,14 @@ int on_reset(u64 *ctx)
 		count(NO_SLOT, CLASS_RESET, 1);
 		return 0;
 	}
-	if (over_cap(slot, CLASS_RESET, 1ULL << 63 | netns))
-		return 0;
 	unsigned char *head = RD(skb, head);
-	u8 ip[40] = {}, tcp[4] = {};
+	u8 ip[40] = {}, tcp[14] = {};
 	bpf_probe_read_kernel(ip, sizeof(ip), head + RD(skb, network_header));
 	bpf_probe_read_kernel(tcp, sizeof(tcp), head + RD(skb, transport_header));
+	if (dropped && ((ip[0] >> 4 == 4 ? ip[9] : ip[6]) != 6 || tcp[13] & 4))
+		return 0; // no TCP, or a reset itself: that gets no answer
+	if (over_cap(slot, CLASS_RESET, 1ULL << 63 | netns))
+		return 0;
 	struct net_rec r = {};
 	r.h.type = REC_NET;
 	r.h.op = NET_RESET;
@@ -292,4 +293,25 @@ int on_reset(u64 *ctx)
 	}
 	out_bulk(slot, CLASS_RESET, &r, sizeof(r));
 	return 0;
+}
+
+SEC("tp_btf/tcp_send_reset")
+int on_reset(u64 *ctx)
+{
+	struct sk_buff *skb = (void *)ctx[1];
+	if (ctx[0] || !skb)
+		return 0; // a socket's own reset shows as its close
+	return told_reset(skb, false);
+}
+
+// Before 6.10 tcp_send_reset speaks only where there is a socket. What came for none is
+// dropped just after its reset was sent (net/ipv4/tcp_ipv4.c, tcp_v4_rcv), for a reason
+// that kernels give since 5.17.
+SEC("tp_btf/kfree_skb")
+int on_drop(u64 *ctx)
+{
+	struct sk_buff *skb = (void *)ctx[0];
+	if ((u32)ctx[2] != NO_SOCKET)
+		return 0;
+	return told_reset(skb, true);
 }

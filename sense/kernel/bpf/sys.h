@@ -200,11 +200,14 @@ INLINE void socket_call(u32 nr, u32 slot, s64 ret, u64 fd)
 	if (family != AF_INET && family != AF_INET6)
 		return;
 	if (nr == NR_bind) {
-		struct net_rec v = {};
-		fill_hdr(&v.h, REC_NET, NET_BIND, slot);
-		v.h.len = sizeof(v);
-		fill_tuple(&v.t, sk);
-		out_precious(slot, CLASS_CONNECTION, &v, sizeof(v));
+		struct net_rec *v = (void *)get_scratch();
+		if (!v)
+			return;
+		__builtin_memset(v, 0, sizeof(*v));
+		fill_hdr(&v->h, REC_NET, NET_BIND, slot);
+		v->h.len = sizeof(*v);
+		fill_tuple(&v->t, sk);
+		out_precious(slot, CLASS_CONNECTION, v, sizeof(*v));
 		return;
 	}
 	u64 cookie = RD(sk, __sk_common.skc_cookie.counter);
