@@ -239,6 +239,15 @@ func (b *Brain) Run(ctx context.Context) error {
 	}
 	b.opt.Board.Set("bus", health.On, "")
 	judge.Go(func() {
+		b.hub.Tend(ctx, func(err error) {
+			if err != nil {
+				b.opt.Board.Set("bus", health.Degraded, err.Error()+"; it is begun anew when there is room, and events wait in the spools")
+				return
+			}
+			b.opt.Board.Set("bus", health.On, "")
+		})
+	})
+	judge.Go(func() {
 		b.marks.tell(ctx, b.hub.PublishStored, func(h identity.Host, err error) {
 			b.opt.Log.Warn("watermark not sent", "host", h, "error", err)
 		})

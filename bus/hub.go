@@ -149,6 +149,39 @@ func (h *Hub) Revoke(ctx context.Context, t identity.Tenant, host identity.Host,
 		h.state.Purge(ctx, jetstream.WithPurgeSubject(identity.OrdersSubject(t, host))))
 }
 
+// tendEvery is how often the embedded broker is looked after.
+const tendEvery = 2 * time.Second
+
+// Tend looks after the embedded broker until ctx ends: told hears why it stores nothing,
+// and nil when it does again. As soon as there is room on the disk the broker is begun
+// anew, because it does not recover by itself.
+func (h *Hub) Tend(ctx context.Context, told func(error)) {
+	if h.server == nil {
+		return // an external one has its own keepers
+	}
+	tick := time.NewTicker(tendEvery)
+	defer tick.Stop()
+	for bad := false; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := h.server.Fault()
+		if err != nil && bad && h.server.roomy() {
+			if rerr := h.server.Restart(); rerr != nil {
+				err = errors.Join(err, rerr)
+			} else {
+				err = h.server.Fault()
+			}
+		}
+		if err != nil || bad {
+			told(err)
+		}
+		bad = err != nil
+	}
+}
+
 // Server is the embedded broker: for an agent in this process, and for the address
 // that others are told. It is nil with an external one.
 func (h *Hub) Server() *Server { return h.server }

@@ -122,3 +122,30 @@ func TestNak(t *testing.T) {
 		t.Errorf("stored through %v", last.Through)
 	}
 }
+
+// TestRestartInPlace: the broker is begun anew under its clients, which come back, and
+// what was on it is there.
+func TestRestartInPlace(t *testing.T) {
+	auth := authority(t, "acme")
+	h := hub(t, auth, HubConfig{})
+	url := h.Server().URL()
+	s, _ := spooling(t, agent(t, auth, h, url, "acme", "far"), t.TempDir(), 0)
+	near, _ := spooling(t, agent(t, auth, h, "", "acme", "near"), t.TempDir(), 0)
+	got, _ := consuming(t, h, ConsumerConfig{}, nil)
+	for i := range 3 {
+		appendEvents(t, s, identity.Precious, i*10, i*10+10)
+		appendEvents(t, near, identity.Precious, i*10, i*10+10)
+		got.wait(t, "acme/far/precious", i*10+10)
+		got.wait(t, "acme/near/precious", i*10+10)
+		if err := h.Server().Fault(); err != nil {
+			t.Errorf("a good broker: %v", err)
+		}
+		if err := h.Server().Restart(); err != nil {
+			t.Fatal(err)
+		}
+		if h.Server().URL() != url {
+			t.Errorf("it listens on %s, was %s", h.Server().URL(), url)
+		}
+	}
+	got.noDoubles(t)
+}

@@ -4,12 +4,14 @@ package bus
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
@@ -29,14 +31,42 @@ type ServerConfig struct {
 }
 
 // Server is an embedded NATS server with JetStream, where only users of the
-// Authority's operator get in.
+// Authority's operator get in. Safe for many goroutines.
 type Server struct {
+	dir   string
+	tls   bool
+	port  int // 0 without a listener
+	begin func(port int) (*server.Server, error)
+
+	mu   sync.RWMutex // guards nats
 	nats *server.Server
-	tls  bool
 }
 
 // StartServer starts a broker and returns when it takes connections.
 func StartServer(cfg ServerConfig, auth *identity.Authority) (*Server, error) {
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("start broker: %w", err)
+	}
+	if cfg.MaxStore == 0 { // once: a stream that fitted at the start must fit after Restart
+		n, err := storeFor(cfg.Dir)
+		if err != nil {
+			return nil, fmt.Errorf("start broker: size of disk at %s: %w", cfg.Dir, err)
+		}
+		cfg.MaxStore = n
+	}
+	s := &Server{dir: cfg.Dir, tls: cfg.TLS != nil, begin: func(port int) (*server.Server, error) { return startServer(cfg, auth, port) }}
+	var err error
+	if s.nats, err = s.begin(0); err != nil {
+		return nil, fmt.Errorf("start broker: %w", err)
+	}
+	if addr, is := s.nats.Addr().(*net.TCPAddr); is {
+		s.port = addr.Port
+	}
+	return s, nil
+}
+
+// startServer starts one; a port that is not 0 goes before that of cfg.
+func startServer(cfg ServerConfig, auth *identity.Authority, port int) (*server.Server, error) {
 	o := &server.Options{
 		ServerName:        "ringwall",
 		NoSigs:            true,
@@ -56,35 +86,28 @@ func StartServer(cfg ServerConfig, auth *identity.Authority) (*Server, error) {
 	if cfg.TLS != nil {
 		o.TLSTimeout = 5
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("start broker: %w", err)
-	}
-	if cfg.MaxStore == 0 {
-		n, err := storeFor(cfg.Dir)
-		if err != nil {
-			return nil, fmt.Errorf("start broker: size of disk at %s: %w", cfg.Dir, err)
-		}
-		o.JetStreamMaxStore = n
-	}
 	if cfg.Listen != "" {
-		host, port, err := net.SplitHostPort(cfg.Listen)
+		host, text, err := net.SplitHostPort(cfg.Listen)
 		if err == nil {
 			o.Host = host
-			o.Port, err = strconv.Atoi(port)
+			o.Port, err = strconv.Atoi(text)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("start broker: listen address %q: %w; want HOST:PORT", cfg.Listen, err)
+			return nil, fmt.Errorf("listen address %q: %w; want HOST:PORT", cfg.Listen, err)
 		}
-		if o.Port == 0 {
+		switch {
+		case port != 0:
+			o.Port = port
+		case o.Port == 0:
 			o.Port = server.RANDOM_PORT
 		}
 	}
 	if err := trust(o, filepath.Join(cfg.Dir, "accounts"), auth); err != nil {
-		return nil, fmt.Errorf("start broker: %w", err)
+		return nil, err
 	}
 	s, err := server.NewServer(o)
 	if err != nil {
-		return nil, fmt.Errorf("start broker: %w", err)
+		return nil, err
 	}
 	if cfg.Log != nil {
 		s.SetLoggerV2(logger{cfg.Log.With("part", "nats")}, false, false, false)
@@ -92,9 +115,49 @@ func StartServer(cfg ServerConfig, auth *identity.Authority) (*Server, error) {
 	s.Start()
 	if !s.ReadyForConnections(20 * time.Second) {
 		s.Shutdown()
-		return nil, fmt.Errorf("start broker: not ready after 20 s; is %s slow or %q in use?", cfg.Dir, cfg.Listen)
+		return nil, fmt.Errorf("not ready after 20 s; is %s slow or %q in use?", cfg.Dir, cfg.Listen)
 	}
-	return &Server{nats: s, tls: cfg.TLS != nil}, nil
+	return s, nil
+}
+
+// running is the server of the moment.
+func (s *Server) running() *server.Server {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.nats
+}
+
+// Fault is why the broker stores nothing; nil when it does. JetStream gives a stream up
+// for good at the first write that fails, such as on a full disk.
+func (s *Server) Fault() error {
+	if h := s.running().Healthz(&server.HealthzOptions{}); h.Error != "" {
+		return errors.New(h.Error)
+	}
+	return nil
+}
+
+// Restart ends the broker and begins it anew on the same port and files. Clients come
+// back by themselves.
+func (s *Server) Restart() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.nats.Shutdown()
+	s.nats.WaitForShutdown()
+	n, err := s.begin(s.port)
+	if err != nil {
+		return fmt.Errorf("restart broker: %w", err)
+	}
+	s.nats = n
+	return nil
+}
+
+// leastRoom is the free space with which a broker is worth restarting.
+const leastRoom = 4 << 20
+
+// roomy tells whether there is space to write to.
+func (s *Server) roomy() bool {
+	var fs unix.Statfs_t
+	return unix.Statfs(s.dir, &fs) == nil && int64(fs.Bavail)*fs.Bsize >= leastRoom
 }
 
 // trust sets the operator whose accounts the broker believes. Accounts are pushed to
@@ -139,7 +202,7 @@ func storeFor(dir string) (int64, error) {
 
 // URL is where agents connect; empty without a listener.
 func (s *Server) URL() string {
-	addr, is := s.nats.Addr().(*net.TCPAddr)
+	addr, is := s.running().Addr().(*net.TCPAddr)
 	if !is {
 		return ""
 	}
@@ -151,12 +214,13 @@ func (s *Server) URL() string {
 }
 
 // InProcessConn opens a connection that crosses no network.
-func (s *Server) InProcessConn() (net.Conn, error) { return s.nats.InProcessConn() }
+func (s *Server) InProcessConn() (net.Conn, error) { return s.running().InProcessConn() }
 
 // Close stops the broker and returns when nothing of it runs.
 func (s *Server) Close() {
-	s.nats.Shutdown()
-	s.nats.WaitForShutdown()
+	n := s.running()
+	n.Shutdown()
+	n.WaitForShutdown()
 }
 
 // logger hands the broker's log to slog. Its notices are many and routine.

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -47,11 +48,8 @@ func (g *global) load(cmd *cobra.Command) (Config, error) {
 	if err := host.Decode(path, g.config == "", &cfg); err != nil {
 		return cfg, err
 	}
-	if err := cfg.Agent.Validate(); err != nil {
-		return cfg, fmt.Errorf("configuration %s: %w", path, err)
-	}
-	if err := cfg.Brain.Validate(); err != nil {
-		return cfg, fmt.Errorf("configuration %s: %w", path, err)
+	if err := errors.Join(cfg.Agent.Validate(), cfg.Brain.Validate()); err != nil {
+		return cfg, host.Locate(path, err)
 	}
 	return cfg, nil
 }

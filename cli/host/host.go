@@ -123,7 +123,7 @@ func readAgent(cmd *cobra.Command, config, data string) (agent.Config, error) {
 		return cfg, err
 	}
 	if err := cfg.Validate(); err != nil {
-		return cfg, fmt.Errorf("configuration %s: %w", config, err)
+		return cfg, Locate(config, err)
 	}
 	return cfg, nil
 }
