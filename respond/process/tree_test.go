@@ -251,8 +251,16 @@ func TestOnlyTheNamedLife(t *testing.T) {
 func TestSparedMember(t *testing.T) {
 	mark := fmt.Sprintf("%d", 86400+os.Getpid())
 	s, _ := start(t, true, "sh", "-c", "sleep "+mark+" & sleep "+mark+" & echo ready; wait")
-	for end := time.Now().Add(5 * time.Second); len(alive("sleep "+mark)) < 2 && time.Now().Before(end); {
-		time.Sleep(5 * time.Millisecond) // until then the children are still the shell
+	sleeps := func() (n int) { // the shell carries the mark too, and so do its children until they are sleep
+		for _, pid := range alive("sleep " + mark) {
+			if st, err := Read(pid); err == nil && st.Comm == "sleep" {
+				n++
+			}
+		}
+		return n
+	}
+	for end := time.Now().Add(5 * time.Second); sleeps() < 2 && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
 	}
 	_, err := Kill(context.Background(), s.PID, s.Start, Options{Spare: func(p Stat) string {
 		if p.Comm == "sleep" {
