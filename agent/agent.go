@@ -209,6 +209,9 @@ func (a *Agent) trim(p identity.Position) error {
 	return err
 }
 
+// encoded are buffers for events on their way into the spool, which copies them.
+var encoded = sync.Pool{New: func() any { return new([]byte) }}
+
 // Emit puts one event into the spool. It never blocks; what the spool cannot take is
 // counted there and told as loss.
 func (a *Agent) Emit(ev *event.Event) { a.put(ev) }

@@ -20,17 +20,25 @@ const (
 // path turns a walked path (names from the leaf up, each with its NUL) round. A path
 // without a root (memfd, pipe) has no leading slash; one cut by depth begins with "…/".
 func (c *cursor) path(lenFlags uint16) string {
-	b := c.take(int(lenFlags & pathLen))
-	parts := bytes.Split(bytes.TrimSuffix(b, []byte{0}), []byte{0})
-	slices.Reverse(parts)
-	p := string(bytes.Join(parts, []byte{'/'}))
+	b := bytes.TrimSuffix(c.take(int(lenFlags&pathLen)), []byte{0})
+	var p strings.Builder
+	p.Grow(len(b) + len("…/"))
 	switch {
 	case lenFlags&pathDetached != 0:
-		return p
 	case lenFlags&pathCut != 0:
-		return "…/" + p
+		p.WriteString("…/")
+	default:
+		p.WriteByte('/')
 	}
-	return "/" + p
+	for {
+		i := bytes.LastIndexByte(b, 0)
+		p.Write(b[i+1:])
+		if i < 0 {
+			return p.String()
+		}
+		p.WriteByte('/')
+		b = b[:i]
+	}
 }
 
 // named reads a string that a program gave and, if it was relative, the folder it starts from.

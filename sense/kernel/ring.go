@@ -31,10 +31,23 @@ func (s *Sensor) tellHealth() {
 // 10-30 us of CPU in a guest; at 1,000 execs a second waiting 20 ms made the sensor's CPU
 // a third, and 50 ms the agent's (spool and bus are woken with it) two thirds of that.
 const (
-	gatherIdle = time.Millisecond
-	gatherBusy = 50 * time.Millisecond
-	busyRate   = 500 // records a second
+	gatherIdle  = time.Millisecond
+	gatherBusy  = 50 * time.Millisecond
+	gatherStorm = 100 * time.Millisecond
+	busyRate    = 500 // records a second
+	stormRate   = 2000
 )
+
+// pause is how long a ring that gave n records in a while is left alone.
+func pause(n int, while time.Duration) time.Duration {
+	switch got := time.Duration(n) * time.Second; {
+	case got > stormRate*while:
+		return gatherStorm
+	case got > busyRate*while:
+		return gatherBusy
+	}
+	return gatherIdle
+}
 
 // read decodes one ring until ctx ends and the ring is drained. A poll of 0 waits for a
 // wake-up.
@@ -68,12 +81,9 @@ func (s *Sensor) read(ctx context.Context, r *ringbuf.Reader, poll time.Duration
 			err = r.ReadInto(&rec)
 		}
 		now := time.Now()
-		pause := gatherIdle
-		if time.Duration(n)*time.Second > busyRate*now.Sub(last) {
-			pause = gatherBusy
-		}
+		rest := pause(n, now.Sub(last))
 		last = now
-		time.Sleep(pause)
+		time.Sleep(rest)
 	}
 }
 
