@@ -130,8 +130,8 @@ type Record struct {
 
 // Command is what a signed order carries to an enforcer: exactly one of its fields.
 type Command struct {
-	Order *Order `json:"order,omitempty"`
-	Undo  string `json:"undo,omitempty"` // id of the action to take back
-	Off   bool   `json:"off,omitempty"`  // take everything back
-	Who   string `json:"who,omitempty"`  // who asked, for the record
+	Orders []Order `json:"orders,omitempty"` // of one decision, which leaves no gap only as a whole
+	Undo   string  `json:"undo,omitempty"`   // id of the action to take back
+	Off    bool    `json:"off,omitempty"`    // take everything back
+	Who    string  `json:"who,omitempty"`    // who asked, for the record
 }

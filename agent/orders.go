@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ringwall/ringwall/action"
@@ -29,8 +30,8 @@ func (a *Agent) ordered(ctx context.Context, signed []byte) {
 		return
 	}
 	switch {
-	case c.Order != nil:
-		a.carryOut(ctx, *c.Order)
+	case len(c.Orders) > 0:
+		a.carryOut(ctx, c.Orders)
 	case a.enforce == nil:
 		a.opt.Log.Warn("nothing can be undone: this host has no enforcer")
 	case c.Undo != "":
@@ -44,21 +45,26 @@ func (a *Agent) ordered(ctx context.Context, signed []byte) {
 	}
 }
 
-// carryOut hands an order to the enforcer, which tells of every step itself; without
-// one the order is refused with the reason.
-func (a *Agent) carryOut(ctx context.Context, o action.Order) {
-	if err := o.Validate(); err != nil {
-		a.opt.Log.Warn("order refused", "error", err)
-		return
-	}
+// carryOut hands the orders of one decision to the enforcer, which tells of every step
+// itself; without one they are refused with the reason.
+func (a *Agent) carryOut(ctx context.Context, orders []action.Order) {
+	orders = slices.DeleteFunc(orders, func(o action.Order) bool {
+		err := o.Validate()
+		if err != nil {
+			a.opt.Log.Warn("order refused", "error", err)
+		}
+		return err != nil
+	})
 	if a.enforce != nil {
-		a.enforce.Do(ctx, o)
+		a.enforce.DoAll(ctx, orders)
 		return
 	}
-	a.emitNow(&event.Event{Sensor: event.Sensor_ENFORCER, Payload: &event.Event_Action{Action: &event.ActionRecord{
-		Id: o.ID, Kind: string(o.Kind), State: string(action.Refused), Target: o.Subject.Label(), Incident: o.Incident,
-		Reason: "this host has no enforcer", Stage: o.Stage.String(), DeadlineNs: o.Deadline.UnixNano(), Subject: o.Subject,
-	}}})
+	for _, o := range orders {
+		a.emitNow(&event.Event{Sensor: event.Sensor_ENFORCER, Payload: &event.Event_Action{Action: &event.ActionRecord{
+			Id: o.ID, Kind: string(o.Kind), State: string(action.Refused), Target: o.Subject.Label(), Incident: o.Incident,
+			Reason: "this host has no enforcer", Stage: o.Stage.String(), DeadlineNs: o.Deadline.UnixNano(), Subject: o.Subject,
+		}}})
+	}
 }
 
 // refuse counts and tells of an order that is not obeyed. One that was seen before or

@@ -133,7 +133,7 @@ func Open(ctx context.Context, cfg Config, opt Options) (*Brain, error) {
 	if err := b.lists.Reload(ctx, time.Now()); err != nil { // before the past is judged again
 		opt.Board.Set("intel.reputation", health.Degraded, err.Error())
 	}
-	out := outlets{finding: b.tellFinding, incident: b.tellIncident, order: b.tellOrder, action: b.tellAction, seen: b.hosts.note}
+	out := outlets{finding: b.tellFinding, incident: b.tellIncident, orders: b.tellOrders, action: b.tellAction, seen: b.hosts.note}
 	own := risk.NewMemory()
 	for _, t := range cfg.Tenants {
 		w := newWorker(t, rules, cfg, ex, intel.NewStage(b.lists, own), own, out, opt.Log)

@@ -54,7 +54,11 @@ func NewReplayer(cfg Config, tenant string, heard Heard, log *slog.Logger) (*Rep
 	r := &Replayer{lists: lists, log: log}
 	out := outlets{
 		finding: func(_ string, f *verdict.Finding, _ uint64) { call(heard.Finding, f) }, incident: func(i *verdict.Incident) { call(heard.Incident, i) },
-		order: func(o action.Order) { call(heard.Order, o) }, action: func(*event.Event) {}, seen: func(*event.Event, bool) {},
+		orders: func(list []action.Order) {
+			for _, o := range list {
+				call(heard.Order, o)
+			}
+		}, action: func(*event.Event) {}, seen: func(*event.Event, bool) {},
 	}
 	own := risk.NewMemory()
 	r.w = newWorker(tenant, rules, cfg, ex, intel.NewStage(lists, own), own, out, log)

@@ -92,9 +92,6 @@ func diskFault(err error) bool {
 func (b *Brain) write(what string, f func(*ledger.Tx) error, then func(context.Context)) {
 	b.scribe.queue <- func(ctx context.Context) {
 		err := b.commit(ctx, what, f)
-		if errors.Is(err, ledger.ErrExists) {
-			return // an order of an earlier life: it stands already
-		}
 		if err != nil {
 			b.opt.Log.Error("ledger", "what", what, "error", err)
 			return
@@ -117,18 +114,53 @@ func (b *Brain) tellIncident(inc *verdict.Incident) {
 	b.news.tell(inc.Tenant, nil, b.keepIncident(inc), nil)
 }
 
-// tellOrder writes an order down and only then sends it, signed, to its host.
-func (b *Brain) tellOrder(o action.Order) {
-	b.write("order "+o.ID, func(tx *ledger.Tx) error {
-		if err := tx.Order(o, nil); err != nil {
-			return err
+// tellOrders writes the orders of one decision down, all or none, and only then sends
+// them: those of one host in one signed command, so that no gap opens between them.
+func (b *Brain) tellOrders(orders []action.Order) {
+	var fresh []action.Order
+	b.write("order "+orders[0].ID, func(tx *ledger.Tx) error {
+		fresh = fresh[:0]
+		for _, o := range orders {
+			err := tx.Order(o, nil)
+			if errors.Is(err, ledger.ErrExists) {
+				continue // of an earlier life: it stands already
+			}
+			if err != nil {
+				return err
+			}
+			fresh = append(fresh, o)
+			if _, err := tx.Audit(o.Tenant, ledger.Entry{At: o.Ordered, Actor: "decide", Verb: "order " + string(o.Kind), Object: o.Subject.Label(), Detail: o.ID + " " + o.Incident}); err != nil {
+				return err
+			}
 		}
-		_, err := tx.Audit(o.Tenant, ledger.Entry{At: o.Ordered, Actor: "decide", Verb: "order " + string(o.Kind), Object: o.Subject.Label(), Detail: o.ID + " " + o.Incident})
-		return err
+		return nil
 	}, func(ctx context.Context) {
-		b.news.tell(o.Tenant, nil, nil, &action.Record{Order: o, State: action.Ordered, Updated: o.Ordered})
-		b.send(ctx, o.Tenant, o.Host, action.Command{Order: &o, Who: "decide"}, time.Until(o.Deadline))
+		for _, o := range fresh {
+			b.news.tell(o.Tenant, nil, nil, &action.Record{Order: o, State: action.Ordered, Updated: o.Ordered})
+		}
+		b.sendOrders(ctx, fresh)
 	})
+}
+
+// sendOrders sends each host its part of a decision, as one command that is good until
+// the last of its orders ends.
+func (b *Brain) sendOrders(ctx context.Context, orders []action.Order) {
+	for len(orders) > 0 {
+		to := orders[0]
+		var own, others []action.Order
+		for _, o := range orders {
+			if o.Tenant != to.Tenant || o.Host != to.Host {
+				others = append(others, o)
+				continue
+			}
+			own = append(own, o)
+			if o.Deadline.After(to.Deadline) {
+				to.Deadline = o.Deadline
+			}
+		}
+		b.send(ctx, to.Tenant, to.Host, action.Command{Orders: own, Who: "decide"}, time.Until(to.Deadline))
+		orders = others
+	}
 }
 
 // send signs a command for one host and publishes it; when the bus does not take it,
@@ -202,10 +234,10 @@ func (u *unsent) run(ctx context.Context, deliver func(context.Context, letter) 
 	}
 }
 
-// finishOrders sends again the order that was written down last and not said to be
-// done: a kill may have come between the ledger and the bus. Earlier ones were sent,
-// because the scribe sends each before it writes the next; an enforcer does no order
-// twice.
+// finishOrders sends the decision again that was written down last and not said to be
+// carried out: a kill may have come between the ledger and the bus. Earlier ones were
+// sent, because the scribe sends each before it writes the next; an enforcer does no
+// order twice.
 func (b *Brain) finishOrders(ctx context.Context, tenant string) {
 	var open []action.Record
 	err := b.ledger.View(ctx, func(tx *ledger.Tx) (err error) {
@@ -216,12 +248,14 @@ func (b *Brain) finishOrders(ctx context.Context, tenant string) {
 		b.opt.Log.Warn("orders of the last life not looked at", "tenant", tenant, "error", err)
 		return
 	}
+	var last []action.Order
 	for i := range open {
 		o := open[i].Order
 		if o.Ordered.Equal(open[len(open)-1].Ordered) && time.Now().Before(o.Deadline) {
-			b.send(ctx, tenant, o.Host, action.Command{Order: &o, Who: "decide"}, time.Until(o.Deadline))
+			last = append(last, o)
 		}
 	}
+	b.sendOrders(ctx, last)
 }
 
 // tellAction takes what an enforcer reports into the ledger: of its own host's actions,

@@ -63,7 +63,7 @@ type outlets struct {
 	finding  func(tenant string, f *verdict.Finding, arrival uint64)
 	seen     func(ev *event.Event, past bool) // every event, first
 	incident func(*verdict.Incident)
-	order    func(action.Order)
+	orders   func([]action.Order) // of one decision, in the order that leaves no gap
 	action   func(*event.Event)
 }
 
@@ -240,8 +240,8 @@ func (w *worker) fold1(j behaviour.Judged) {
 		return
 	}
 	w.out.incident(inc)
-	for _, o := range orders {
-		w.out.order(o)
+	if len(orders) > 0 {
+		w.out.orders(orders)
 	}
 }
 

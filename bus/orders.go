@@ -19,7 +19,7 @@ import (
 // behind its length (4 bytes, big-endian). So a host that was away gets all of them,
 // and nothing has to remember what it got.
 const (
-	maxOrders      = 64
+	maxOrders      = 512 // live for an hour each; the bytes usually bound them first
 	maxOrdersBytes = 768 << 10
 )
 

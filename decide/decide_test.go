@@ -71,9 +71,11 @@ func TestWhatIsNeverOrdered(t *testing.T) {
 		t.Errorf("grey orders nothing: %s", got)
 	}
 	unsure := incident("i", "web")
-	unsure.Score = 0.5
-	if got := kinds(New(Policy{}, nil).Decide(unsure, finding("web"), now)); got != "" {
-		t.Errorf("below the line nothing is ordered: %s", got)
+	for score, want := range map[float64]string{0.5: "", 0.94: "", 0.96: "block_address@web cut_connection@web "} {
+		unsure.Score = score
+		if got := kinds(New(Policy{}, nil).Decide(unsure, finding("web"), now)); got != want {
+			t.Errorf("at %v: %q, want %q", score, got, want)
+		}
 	}
 }
 

@@ -39,9 +39,6 @@ type Config struct {
 // DefaultConfig is six hours and 4096 incidents.
 func DefaultConfig() Config { return Config{Window: 6 * time.Hour, Open: 4096} }
 
-// prior of an incident: a black finding alone must be able to carry it.
-const prior = -2.0
-
 // findingsKept bounds the ids an incident lists. Later findings count, and are in the
 // archive with the same entry.
 const findingsKept = 4096
@@ -191,7 +188,7 @@ func (b *Builder) begin(f *verdict.Finding, t int64) *state {
 		inc:     &verdict.Incident{Id: "i-" + hex.EncodeToString(sum[:8]), Tenant: b.tenant, State: "open", OpenedNs: f.WallNs},
 		last:    t,
 		members: map[string]bool{}, named: map[string]bool{}, entries: map[entity.Key]*vote{},
-		witness: map[string]*verdict.Evidence{}, odds: prior,
+		witness: map[string]*verdict.Evidence{},
 	}
 	b.open[st.inc.Id] = st
 	b.order = append(b.order, st.inc.Id)
@@ -298,8 +295,14 @@ func (b *Builder) join(st *state, m member, keys []entity.Key) {
 	b.nameWay(st, m)
 }
 
-// rootOf is the fact a finding rests on: ten findings on one event are one witness.
+// rootOf is the fact a finding rests on: ten findings on one event, and one content
+// found under ten names, are one witness. What the trace adds is no fact of its own.
 func rootOf(m member) string {
+	for _, e := range m.f.Evidence { // strongest first
+		if e.Engine != "trace" && e.Root != "" {
+			return e.Root
+		}
+	}
 	if len(m.f.Events) > 0 {
 		return m.f.Events[0].Text()
 	}

@@ -101,7 +101,7 @@ func TestHostileBroker(t *testing.T) {
 		t.Helper()
 		o := action.Order{ID: id, Tenant: "red", Host: "victim", Kind: action.BlockAddress, Subject: &entity.Sighting{Kind: entity.Kind_ADDRESS, Text: "203.0.113.9"},
 			Incident: "i-1", Reason: "test", Stage: action.Observe, Ordered: time.Now(), Deadline: time.Now().Add(time.Hour)}
-		raw, err := json.Marshal(action.Command{Order: &o, Who: "test"})
+		raw, err := json.Marshal(action.Command{Orders: []action.Order{o}, Who: "test"})
 		if err != nil {
 			t.Fatal(err)
 		}
