@@ -7,18 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
+	"github.com/ringwall/ringwall/entity"
 	"github.com/ringwall/ringwall/event"
-)
-
-// Names that runtimes give to a container's cgroup: docker-ID.scope, cri-containerd-ID.scope,
-// crio-ID.scope, libpod-ID.scope or ID below docker, kubepods and the like;
-// machine-NAME.scope (systemd-nspawn, libvirt); lxc.payload.NAME.
-var (
-	byID   = regexp.MustCompile(`^(?:([a-z-]+)-)?([0-9a-f]{64})(?:\.scope)?$`)
-	byName = regexp.MustCompile(`^(?:machine-(.+)\.scope|lxc\.payload\.(.+))$`)
 )
 
 const (
@@ -63,8 +55,8 @@ func (w *walk) folder(dir string, depth int) error {
 			continue
 		}
 		path := filepath.Join(dir, d.Name())
-		if name, runtime, ok := container(path); ok {
-			if w.found[name].inv == nil {
+		if name, runtime, ok := entity.Container(strings.TrimPrefix(path, w.top)); ok {
+			if name, runtime = clean(name), clean(runtime); w.found[name].inv == nil {
 				w.found[name] = item{inv: &event.Inventory{Kind: event.Inventory_CONTAINER, Name: name, Detail: clean(runtime + " " + strings.TrimPrefix(path, w.top))}}
 			}
 			continue // what is below belongs to it
@@ -74,24 +66,6 @@ func (w *walk) folder(dir string, depth int) error {
 		}
 	}
 	return nil
-}
-
-// container reads the name of a cgroup folder.
-func container(path string) (name, runtime string, ok bool) {
-	base := filepath.Base(path)
-	if m := byID.FindStringSubmatch(base); m != nil {
-		if runtime = m[1]; runtime == "" {
-			runtime = filepath.Base(filepath.Dir(path))
-		}
-		return m[2], clean(runtime), true
-	}
-	if m := byName.FindStringSubmatch(base); m != nil {
-		if m[1] != "" {
-			return clean(m[1]), "machine", true
-		}
-		return clean(m[2]), "lxc", true
-	}
-	return "", "", false
 }
 
 // cgroupRoot finds where cgroup v2 is mounted; it is not always /sys/fs/cgroup.

@@ -8,14 +8,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"golang.org/x/sys/unix"
-)
 
-// A container runtime's id is 64 hex digits somewhere in the last names of the cgroup path.
-var containerID = regexp.MustCompile(`[0-9a-f]{64}`)
+	"github.com/ringwall/ringwall/entity"
+)
 
 // cgroups turns cgroup v2 ids into container ids. Not safe for many goroutines.
 type cgroups struct {
@@ -38,12 +36,13 @@ func (c *cgroups) close() {
 	}
 }
 
-// container gives the runtime's id of the container that a cgroup belongs to, or "".
+// container gives the name of the container that a cgroup belongs to, or "".
 func (c *cgroups) container(id uint64) string {
 	if name, ok := c.known[id]; ok || id == 0 {
 		return name
 	}
-	name := containerID.FindString(c.path(id))
+	name, _, _ := entity.Container(c.path(id))
+	name = clean(name)
 	if len(c.known) >= 8192 {
 		clear(c.known)
 	}

@@ -4,12 +4,15 @@ package kernel
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path"
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ringwall/ringwall/entity"
 	"github.com/ringwall/ringwall/event"
@@ -316,6 +319,11 @@ func (d *decoder) dns(h *header, c *cursor) error {
 		return err
 	}
 	name, typ, ok := dnsQuestion(r.bytes)
+	if r.tuple.proto == unix.IPPROTO_TCP && len(r.bytes) > 2 && (!ok || int(binary.BigEndian.Uint16(r.bytes)) == int(r.total)-2) {
+		if n, t, framed := dnsQuestion(r.bytes[2:]); framed { // behind its length (RFC 1035 §4.2.2)
+			name, typ, ok = n, t, true
+		}
+	}
 	if !ok {
 		return nil // something else on port 53: its datagram was told
 	}

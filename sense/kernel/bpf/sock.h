@@ -7,6 +7,7 @@
 #define AF_INET6 10
 #define SOCK_STREAM 1
 #define SOCK_DGRAM 2
+#define SOCK_SEQPACKET 5
 enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_SYN_RECV = 3, TCP_CLOSE = 7, TCP_LISTEN = 10 };
 #define MSG_PEEK 2
 #define ANSWER_MAX 512
@@ -46,16 +47,22 @@ INLINE u64 sock_ino(struct sock *sk)
 	return RD(i, i_ino);
 }
 
+#define MMSGHDR 64  // sizeof(struct mmsghdr), include/linux/socket.h
+#define MMSG_SENT 56 // its msg_len
+
 // user_buffer finds where the syscall being served put or took its bytes. Vectors give
-// their first segment. io_uring, sendfile and splice give none.
-INLINE u64 user_buffer(struct pt_regs *r, u64 *len)
+// their first segment; of several messages it takes the one of that index. io_uring,
+// sendfile and splice give none.
+INLINE u64 user_buffer(struct pt_regs *r, u64 *len, u32 index)
 {
 	u32 nr = SYS_NR(r);
 	u64 p = ARG2(r), iov[2] = {}, msg = p;
 	switch (nr) {
 	case NR_read: case NR_write: case NR_recvfrom: case NR_sendto:
 		return p;
-	case NR_recvmsg: case NR_sendmsg: case NR_recvmmsg: case NR_sendmmsg:
+	case NR_sendmmsg:
+		msg += index * MMSGHDR;
+	case NR_recvmsg: case NR_sendmsg: case NR_recvmmsg:
 		p = 0; // struct user_msghdr: name, namelen, iov at 16, iovlen
 		bpf_probe_read_user(&p, sizeof(p), (void *)(msg + 16));
 		break;

@@ -2,9 +2,24 @@
 // The socket programs: data in and out whatever the syscall, state changes, resets.
 #pragma once
 
-// on_datagram: a DNS question, or the first datagram to a new address.
+// emit_question tells what was asked; the caller has filled in the tuple.
+INLINE void emit_question(struct scratch *s, u32 slot, u64 len, u64 buf, u64 n)
+{
+	struct dns_rec *d = (void *)s;
+	fill_hdr(&d->h, REC_DNS, 0, slot);
+	d->total = len;
+	u32 off = copy_user(s, sizeof(*d), buf, n, DNS_MAX);
+	d->cap = off - sizeof(*d);
+	d->h.len = off;
+	out_bulk(slot, CLASS_DATAGRAM, s, total(off));
+}
+
+// on_datagram: a DNS question, or the first datagram to a new address. Which message of
+// a sendmmsg it is stands in the upper half of len.
 LOCAL int on_datagram(u64 sock, u64 cookie, u32 slot, u64 regs, u64 len)
 {
+	u32 index = len >> 32;
+	len = (u32)len;
 	struct sock *sk = (void *)sock;
 	struct pt_regs *r = (void *)regs;
 	struct sock_state *st = bpf_map_lookup_elem(&socks, &cookie);
@@ -14,7 +29,7 @@ LOCAL int on_datagram(u64 sock, u64 cookie, u32 slot, u64 regs, u64 len)
 	struct tuple t = {};
 	fill_tuple(&t, sk);
 	t.cookie = cookie;
-	u64 n = len, buf = user_buffer(r, &n);
+	u64 n = len, buf = user_buffer(r, &n, index);
 	if (t.rport == 0) {
 		u32 nr = SYS_NR(r);
 		u64 name = 0;
@@ -22,7 +37,7 @@ LOCAL int on_datagram(u64 sock, u64 cookie, u32 slot, u64 regs, u64 len)
 		if (nr == NR_sendto)
 			name = ARG5(r);
 		else if (nr == NR_sendmsg || nr == NR_sendmmsg)
-			bpf_probe_read_user(&name, sizeof(name), (void *)ARG2(r));
+			bpf_probe_read_user(&name, sizeof(name), (void *)(ARG2(r) + index * MMSGHDR));
 		if (!name || bpf_probe_read_user(sa, 8, (void *)name))
 			return 0;
 		u16 family = *(u16 *)sa;
@@ -54,23 +69,48 @@ LOCAL int on_datagram(u64 sock, u64 cookie, u32 slot, u64 regs, u64 len)
 	}
 	if (!dns)
 		return 0;
-	struct dns_rec *d = (void *)s;
-	fill_hdr(&d->h, REC_DNS, 0, slot);
-	d->t = t;
-	d->total = len;
-	u32 off = copy_user(s, sizeof(*d), buf, n, DNS_MAX);
-	d->cap = off - sizeof(*d);
-	d->h.len = off;
-	out_bulk(slot, CLASS_DATAGRAM, s, total(off));
+	((struct dns_rec *)s)->t = t;
+	emit_question(s, slot, len, buf, n);
 	return 0;
 }
+
+// on_question: bytes went to port 53 of a TCP connection that this host opened. Length
+// and question may come in two segments or two calls; user space looks which.
+LOCAL int on_question(u64 sock, u64 cookie, u32 slot, u64 regs, u64 len)
+{
+	struct pt_regs *r = (void *)regs;
+	struct scratch *s = get_scratch();
+	if (!s || slot >= SLOTS)
+		return 0;
+	u64 n = len, buf = user_buffer(r, &n, 0);
+	if (n == 2 && len > 2) {
+		u64 p = ARG2(r), iov[2] = {};
+		if (SYS_NR(r) == NR_sendmsg)
+			bpf_probe_read_user(&p, sizeof(p), (void *)(p + 16));
+		if (bpf_probe_read_user(iov, sizeof(iov), (void *)(p + sizeof(iov))))
+			return 0;
+		buf = iov[0];
+		n = iov[1] < len - 2 ? iov[1] : len - 2;
+	}
+	if (!buf || n < 17 || over_cap(slot, CLASS_DATAGRAM, bpf_get_current_pid_tgid() >> 32))
+		return 0;
+	struct tuple *t = &((struct dns_rec *)s)->t;
+	fill_tuple(t, (void *)sock);
+	t->cookie = cookie;
+	emit_question(s, slot, len, buf, n);
+	return 0;
+}
+
+// Of one sendmmsg so many messages are looked at: getaddrinfo asks for A and AAAA so.
+#define MMSG_MOST 4
 
 INLINE int on_data(struct sock *sk, u64 cookie, struct pt_regs *r, u64 ret, bool sending)
 {
 	u16 family = RD(sk, __sk_common.skc_family), type = RD(sk, sk_type);
 	if (family != AF_UNIX && family != AF_INET && family != AF_INET6)
 		return 0;
-	if (type != SOCK_STREAM && !(sending && type == SOCK_DGRAM && family != AF_UNIX))
+	bool packets = type == SOCK_SEQPACKET && family == AF_UNIX; // only whose they are is told
+	if (type != SOCK_STREAM && !packets && !(sending && type == SOCK_DGRAM && family != AF_UNIX))
 		return 0;
 	u32 slot = slot_of_current();
 	if (slot >= SLOTS) {
@@ -80,15 +120,28 @@ INLINE int on_data(struct sock *sk, u64 cookie, struct pt_regs *r, u64 ret, bool
 	struct sock_state *st = state_of(sk, cookie, slot);
 	if (!st)
 		return 0;
-	if (type == SOCK_DGRAM)
-		return on_datagram((u64)sk, cookie, slot, (u64)r, ret);
+	if (type == SOCK_DGRAM) {
+		u64 index = 0;
+		if (SYS_NR(r) == NR_sendmmsg) {
+			// sock_send_length speaks once for each message, in order.
+			u32 many = ARG3(r);
+			index = many ? st->message++ % many : 0;
+			if (index >= MMSG_MOST)
+				return 0;
+		}
+		return on_datagram((u64)sk, cookie, slot, (u64)r, (u32)ret | index << 32);
+	}
 	if (family == AF_UNIX) {
 		if (!(st->flags & SOCK_PAIRED))
 			emit_pair((u64)sk, cookie, slot);
+		if (packets)
+			return 0;
 	} else if ((st->flags & (SOCK_PASSIVE | SOCK_ACCEPTED)) == SOCK_PASSIVE) {
 		claim(cookie, slot);
 	}
-	u64 len = ret, buf = user_buffer(r, &len);
+	if (sending && family != AF_UNIX && st->t.rport == 53 && !(st->flags & SOCK_PASSIVE))
+		return on_question((u64)sk, cookie, slot, (u64)r, ret);
+	u64 len = ret, buf = user_buffer(r, &len, 0);
 	if (sending)
 		sent(sk, st, cookie, slot, buf, len, ret);
 	else
@@ -116,6 +169,12 @@ int on_send(u64 *ctx)
 	return on_data(sk, bpf_get_socket_cookie(sk), (void *)bpf_task_pt_regs(bpf_get_current_task_btf()), ret, true);
 }
 
+// on_data_of_call has a frame of its own: kernels before 6.13 have 512 bytes for all.
+LOCAL int on_data_of_call(u64 sock, u64 cookie, u64 regs, u64 ret, u64 sending)
+{
+	return on_data((void *)sock, cookie, (void *)regs, ret, sending != 0);
+}
+
 // Before 6.3 there is no sock_*_length: the exits of the read and write calls stand in.
 SEC("tp_btf/sys_exit")
 int on_sys_exit_sockets(u64 *ctx)
@@ -141,7 +200,18 @@ int on_sys_exit_sockets(u64 *ctx)
 	u64 cookie = RD(sk, __sk_common.skc_cookie.counter);
 	if (!cookie)
 		cookie = (u64)sk;
-	return on_data(sk, cookie, r, nr == NR_sendmmsg ? 1 : ret, sending);
+	u64 msgs = ARG2(r);
+	u32 many = nr == NR_sendmmsg ? MMSG_MOST : 1;
+	for (u32 i = 0; i < MMSG_MOST; i++) {
+		u32 len = ret;
+		if (i >= many)
+			break;
+		// Of a sendmmsg, ret is how many messages went; each tells how long it was.
+		if (nr == NR_sendmmsg && (i >= ret || bpf_probe_read_user(&len, sizeof(len), (void *)(msgs + i * MMSGHDR + MMSG_SENT))))
+			break;
+		on_data_of_call((u64)sk, cookie, (u64)r, len, sending);
+	}
+	return 0;
 }
 
 INLINE u64 cookie_of(struct sock *sk)
