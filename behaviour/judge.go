@@ -44,12 +44,13 @@ type Judge struct {
 	board  map[string]*health.Board // per host: what its sensors lost
 	bundle string
 	told   told
+	places places
 }
 
 // New makes a judge over an empty graph. Correlations among the rules are followed
 // where rules is a *sigma.Set.
 func New(g *graph.Graph, rules Matcher, bundle string) *Judge {
-	return &Judge{g: g, rules: newRules(g, rules), bundle: bundle, board: map[string]*health.Board{}, told: newTold()}
+	return &Judge{g: g, rules: newRules(g, rules), bundle: bundle, board: map[string]*health.Board{}, told: newTold(), places: newPlaces()}
 }
 
 // SetRules puts other rules in place of those in use. What a correlation had gathered
@@ -109,12 +110,7 @@ func (j *Judge) local(ev *event.Event, fact graph.Fact, hits []hit) []Judged {
 	if !j.told.first(j.g, best.rule.ID, subject, fact.Object) {
 		return nil
 	}
-	path := trace.Back(j.g, subject, fact.T)
-	if fact.Object != 0 && fact.Object != subject { // the thread of the deed decides in whose name a worker did it
-		if p := j.deed(subject, fact); p.Entry != 0 {
-			path = p
-		}
-	}
+	path := j.back(subject, fact)
 	out := &verdict.Finding{
 		Host: ev.Host, WallNs: ev.WallNs, Layer: "behaviour", Stage: "sigma",
 		Rule: best.rule.ID, Title: best.rule.Title, Events: best.events, Bundle: j.bundle,
@@ -166,6 +162,7 @@ func (j *Judge) Place(ev *event.Event, f *verdict.Finding) []Judged {
 		}
 	}
 	out := Judged{Finding: f, Subject: subject, Path: trace.Back(j.g, subject, t+settle), T: t}
+	j.places.keep(f.Id, place{subject: subject, t: t})
 	if f.Black() {
 		out.convicted = j.convict(out, graph.Fact{})
 		if n := j.g.Node(subject); n != nil && n.File != nil {

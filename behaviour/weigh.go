@@ -52,6 +52,7 @@ func (j *Judge) weigh(f *verdict.Finding, x Judged, fact graph.Fact) []Judged {
 		x.convicted = j.convict(x, fact)
 	}
 	f.SetID()
+	j.places.keep(f.Id, place{subject: x.Subject, object: fact.Object, t: x.T})
 	return []Judged{x}
 }
 

@@ -14,7 +14,6 @@ import (
 	"github.com/ringwall/ringwall/action"
 	"github.com/ringwall/ringwall/archive"
 	"github.com/ringwall/ringwall/feed"
-	"github.com/ringwall/ringwall/graph"
 	"github.com/ringwall/ringwall/identity"
 	"github.com/ringwall/ringwall/intel/reputation"
 	"github.com/ringwall/ringwall/intel/risk"
@@ -115,14 +114,7 @@ func (b *Brain) Trace(ctx context.Context, tenant, id string) (*Story, error) {
 	f := findings[i]
 	var st *Story
 	err = w.do(ctx, func() {
-		g := w.judge.Graph()
-		var subject graph.NodeID
-		for _, s := range f.Subjects {
-			if subject = g.Resolve(s, f.Host, f.WallNs); subject != 0 {
-				break
-			}
-		}
-		st = story(g, id, subject, g.Steady(f.Host, 0, f.WallNs), inc)
+		st = story(w.judge.Graph(), id, w.judge.Trace(f), inc)
 	})
 	return st, err
 }

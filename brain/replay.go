@@ -12,6 +12,7 @@ import (
 	"github.com/ringwall/ringwall/archive"
 	"github.com/ringwall/ringwall/behaviour"
 	"github.com/ringwall/ringwall/behaviour/sigma"
+	"github.com/ringwall/ringwall/behaviour/trace"
 	"github.com/ringwall/ringwall/decide"
 	"github.com/ringwall/ringwall/event"
 	"github.com/ringwall/ringwall/intel"
@@ -94,7 +95,7 @@ func (r *Replayer) Incidents() []*verdict.Incident { return r.w.fold.Incidents()
 func (r *Replayer) Story(inc *verdict.Incident) *Story {
 	g := r.w.judge.Graph()
 	e := inc.GetEntry()
-	return story(g, inc.Id, g.Resolve(e, e.GetHost(), e.GetWallNs()), 0, inc)
+	return story(g, inc.Id, trace.Back(g, g.Resolve(e, e.GetHost(), e.GetWallNs()), 0), inc)
 }
 
 // compile gives our own and the operator's Sigma rules.

@@ -20,8 +20,7 @@ import (
 const effectsTold = 200
 
 // story leads a finding back to its entry and forward to the effects, in sentences.
-func story(g *graph.Graph, id string, subject graph.NodeID, t int64, inc *verdict.Incident) *Story {
-	path := trace.Back(g, subject, t)
+func story(g *graph.Graph, id string, path trace.Path, inc *verdict.Incident) *Story {
 	st := &Story{ID: id, Result: "unknown", Rule: string(path.Rule), Guess: path.Guess}
 	for _, h := range slices.Backward(path.Hops) {
 		st.Path = append(st.Path, hopOf(g, h))

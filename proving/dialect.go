@@ -96,6 +96,9 @@ func plainSubject(s map[string]any) map[string]any {
 	}
 	if flow != nil {
 		out["src"], out["dst"] = endpoint(flow, "src"), endpoint(flow, "dst")
+		if out["client"] == nil && (out["kind"] == "login" || out["kind"] == "flow") {
+			out["client"] = out["src"]
+		}
 	}
 	return out
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/ringwall/ringwall/proving/lab"
 	"github.com/ringwall/ringwall/proving/play"
+	"github.com/ringwall/ringwall/proving/scenario"
 	"github.com/ringwall/ringwall/proving/score"
 	"gopkg.in/yaml.v3"
 )
@@ -96,7 +97,7 @@ func start(ctx context.Context, opts Options, w *play.World, dir string) (_ *jud
 		}
 	}
 	for _, host := range w.Lab.Hosts() {
-		if host.Role == "attacker" {
+		if scenario.Attacker(host.Role) {
 			continue // nobody defends it
 		}
 		if err := j.startAgent(ctx, host, share); err != nil {

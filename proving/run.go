@@ -16,6 +16,7 @@
 package proving
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +63,7 @@ type Options struct {
 // settle is how long after the last deed findings may still come. The promise is 1 s.
 const settle = 4 * time.Second
 
-// defaultWall bounds a run whose scenario states no limit.
+// defaultWall bounds what is played where the scenario states no limit.
 const defaultWall = 15 * time.Minute
 
 // Run plays the scenario once. When it returns, nothing of lab or product is left on the machine.
@@ -71,12 +72,6 @@ func Run(ctx context.Context, opts Options) (_ *score.Result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	wall := time.Duration(s.Limits.Wall)
-	if wall == 0 {
-		wall = defaultWall
-	}
-	ctx, cancel := context.WithTimeout(ctx, wall+time.Duration(s.Minutes*float64(time.Minute)))
-	defer cancel()
 	dir := opts.Dir
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "ringwall-range-"); err != nil {
@@ -93,6 +88,9 @@ func Run(ctx context.Context, opts Options) (_ *score.Result, err error) {
 		return nil, fmt.Errorf("build the lab of %s: %w", s.File, err)
 	}
 	defer func() { err = errors.Join(err, world.Lab.Close()) }()
+	wall := cmp.Or(time.Duration(s.Limits.Wall), defaultWall) // of what is played, not of the building
+	ctx, cancel := context.WithTimeout(ctx, startLimit+wall+time.Duration(s.Minutes*float64(time.Minute)))
+	defer cancel()
 	r := &run{opts: opts, world: world, dir: dir}
 	in, err := r.judge(ctx)
 	if err != nil {
@@ -236,8 +234,13 @@ func (r *run) awaitOrdinary(ctx context.Context, ordinary *play.Ordinary, span t
 	for {
 		tally := ordinary.Tally()
 		owed := ordinary.Owed()
-		if limit := s.Limits.Requests; limit > 0 && tally.Sent > limit {
-			return fmt.Errorf("%s: more than %d ordinary requests were sent before the run was over (owed: %v)", s.File, limit, owed)
+		if ordinary.Full() {
+			if len(owed) > 0 || tally.Sent < s.Ordinary {
+				return fmt.Errorf("%s: limits.requests (%d) is reached, and the scenario asks for more ordinary work (owed: %v)", s.File, s.Limits.Requests, owed)
+			}
+			if time.Since(r.begun) >= span {
+				return nil
+			}
 		}
 		if time.Since(r.begun) >= span && tally.Sent >= s.Ordinary && len(owed) == 0 {
 			return nil

@@ -32,7 +32,11 @@ func writeIdentity(upper string, spec HostSpec, hosts []HostSpec) error {
 	var table strings.Builder
 	table.WriteString("127.0.0.1 localhost\n")
 	for _, host := range hosts {
-		fmt.Fprintf(&table, "%s %s\n", host.Addr, host.Name)
+		fmt.Fprintf(&table, "%s %s", host.Addr, host.Name)
+		if host.Role != host.Name {
+			table.WriteString(" " + host.Role) // a scenario may write roles in commands
+		}
+		table.WriteString("\n")
 	}
 	passwd, shadow, err := accounts("/etc/passwd")
 	if err != nil {

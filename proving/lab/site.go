@@ -38,6 +38,9 @@ type Site struct {
 	Seed       uint64 // of pictures and style
 }
 
+// UploadField is the form field of the upload page.
+const UploadField = "note"
+
 // Asset is a static file of the site: its URL path and its bytes.
 type Asset struct {
 	Path string

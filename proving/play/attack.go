@@ -4,10 +4,12 @@ package play
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -18,8 +20,12 @@ import (
 	"github.com/ringwall/ringwall/proving/scenario"
 )
 
-// stepLimit bounds one step, so that a cut connection ends it.
-const stepLimit = 15 * time.Second
+// stepLimit bounds one step, so that a cut connection ends it; a script, which may try many things
+// in turn, has longer.
+const (
+	stepLimit   = 15 * time.Second
+	scriptLimit = time.Minute
+)
 
 // Outcome of a step.
 type Outcome struct {
@@ -52,7 +58,11 @@ func (i *Intruder) Close() {
 // Do makes one step. The error means that the runner failed; a step that was stopped or had no
 // effect is an Outcome that did not work.
 func (i *Intruder) Do(ctx context.Context, step scenario.Step) (Outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, stepLimit)
+	limit := stepLimit
+	if step.Do.Run != nil {
+		limit = scriptLimit
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	host := i.world.Lab.Host(step.On)
 	out := Outcome{Step: step.ID, PIDs: map[string][]int{}, T0: time.Now()}
@@ -65,7 +75,7 @@ func (i *Intruder) Do(ctx context.Context, step scenario.Step) (Outcome, error) 
 	case do.HTTP != nil:
 		err = i.http(ctx, host, do.HTTP, &out)
 	case do.Shell != nil:
-		err = i.shell(ctx, host, step.ID, do.Shell, &out)
+		err = i.shell(ctx, host, step, &out)
 	case do.Type != nil:
 		err = i.typeLine(ctx, do.Type, &out)
 	case do.Run != nil:
@@ -148,20 +158,58 @@ func (i *Intruder) request(host *lab.Host, h *scenario.HTTP) (lab.Command, error
 			argv = append(argv, "--data-urlencode", name+"="+h.Query[name])
 		}
 	}
-	if h.File != nil {
-		local := "/root/" + h.File.Name
+	body, err := i.body(host, h)
+	if err != nil {
+		return lab.Command{}, err
+	}
+	return lab.Command{Argv: append(append(argv, body...), i.world.url(h.To, h.Path))}, nil
+}
+
+// body is the part of the curl command that says what is sent.
+func (i *Intruder) body(host *lab.Host, h *scenario.HTTP) (argv []string, err error) {
+	method := h.Method
+	switch {
+	case h.File != nil:
+		local := "/root/" + path.Base(h.File.Name)
 		if err := host.WriteFile(local, []byte(h.File.Body), 0o600, ""); err != nil {
-			return lab.Command{}, err
+			return nil, err
 		}
-		form := fmt.Sprintf("%s=@%s;filename=%s", h.File.Field, local, h.File.Name)
+		form := fmt.Sprintf("%s=@%s;filename=\"%s\"", cmp.Or(h.File.Field, lab.UploadField), local, h.File.Name)
 		if h.File.Type != "" {
 			form += ";type=" + h.File.Type
 		}
 		argv = append(argv, "-F", form)
-	} else if h.Method != "" && h.Method != "GET" {
-		argv = append(argv, "-X", h.Method)
+		for _, name := range slices.Sorted(maps.Keys(h.Form)) {
+			argv = append(argv, "--form-string", name+"="+h.Form[name])
+		}
+		if method == "POST" {
+			method = "" // as it is
+		}
+	case len(h.Form) > 0:
+		for _, name := range slices.Sorted(maps.Keys(h.Form)) {
+			argv = append(argv, "--data-urlencode", name+"="+h.Form[name])
+		}
+		if len(h.Query) > 0 {
+			return nil, errors.New("a request has query and form; write the query into the path")
+		}
+		if method == "POST" {
+			method = ""
+		}
+	case h.Body != "":
+		const local = "/root/body"
+		if err := host.WriteFile(local, []byte(h.Body), 0o600, ""); err != nil {
+			return nil, err
+		}
+		argv, method = append(argv, "--data-binary", "@"+local), cmp.Or(method, "PUT")
 	}
-	return lab.Command{Argv: append(argv, i.world.url(h.To, h.Path))}, nil
+	switch method {
+	case "", "GET":
+	case "HEAD":
+		argv = append(argv, "-I")
+	default:
+		argv = append(argv, "-X", method)
+	}
+	return argv, nil
 }
 
 func (i *Intruder) http(ctx context.Context, host *lab.Host, h *scenario.HTTP, out *Outcome) error {
@@ -175,28 +223,40 @@ func (i *Intruder) http(ctx context.Context, host *lab.Host, h *scenario.HTTP, o
 	return interrupted(err)
 }
 
-func (i *Intruder) shell(ctx context.Context, host *lab.Host, id string, s *scenario.Shell, out *Outcome) error {
-	listener, err := listen(host, s.Listen)
+// shell opens something to type into: a shell that comes back to a port, or a program such as ssh.
+func (i *Intruder) shell(ctx context.Context, host *lab.Host, step scenario.Step, out *Outcome) error {
+	s := step.Do.Shell
+	var begun *lab.Process
+	var err error
+	switch {
+	case s.Listen == 0:
+		i.shells[step.ID], err = open(host, lab.Shell(s.Run.User, s.Run.Script))
+	default:
+		if i.shells[step.ID], err = listen(host, s.Listen); err == nil {
+			err = host.AwaitListening(ctx, s.Listen)
+		}
+		out.T0 = time.Now()
+		if err == nil && s.By != nil {
+			err = i.http(ctx, host, s.By, out)
+		} else if err == nil {
+			begun, err = host.Start(ctx, lab.Shell(s.Run.User, s.Run.Script))
+		}
+	}
 	if err != nil {
 		return err
 	}
-	i.shells[id] = listener
-	if err := host.AwaitListening(ctx, s.Listen); err != nil {
-		return err
-	}
-	out.T0 = time.Now()
-	if err := i.http(ctx, host, &s.By, out); err != nil {
-		return err
-	}
 	// The shell is there once it answers.
-	answer, err := listener.say(ctx, "id; echo pid=$$")
+	answer, err := i.shells[step.ID].say(ctx, "id; echo pid=$$")
 	out.T1 = time.Now()
 	out.Output, out.Worked = answer, err == nil
+	if begun != nil {
+		begun.Kill()
+	}
 	if err != nil {
 		out.Why = err.Error()
 		return nil
 	}
-	i.notePID(out, s.By.To, answer)
+	i.notePID(out, s.At(), answer)
 	return nil
 }
 

@@ -112,6 +112,9 @@ func (o *Ordinary) repeat(ctx context.Context, stop <-chan struct{}, b scenario.
 		}
 		episode.T1 = time.Now()
 		o.note(episode)
+		if o.Full() {
+			return
+		}
 		select {
 		case <-stop:
 			return
@@ -138,6 +141,14 @@ func (o *Ordinary) count(sent, failed int) {
 	defer o.mu.Unlock()
 	o.tally.Sent += sent
 	o.tally.Failed += failed
+}
+
+// Full tells whether as many requests were sent as the scenario allows; nobody works on then.
+func (o *Ordinary) Full() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	limit := o.world.Scenario.Limits.Requests
+	return limit > 0 && o.tally.Sent >= limit
 }
 
 // Tally is a copy of the counts so far.

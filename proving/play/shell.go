@@ -18,7 +18,8 @@ import (
 // shellWait bounds how long an answer of a shell is awaited. Measured: 0.05 s.
 const shellWait = 5 * time.Second
 
-// shell is ncat on the intruder's host, waiting for a shell to come, and what is typed into it.
+// shell is a program on the intruder's host into which lines are typed: ncat that waits for a shell
+// to come, or the likes of ssh.
 type shell struct {
 	process *lab.Process
 	stdin   *os.File
@@ -27,16 +28,20 @@ type shell struct {
 }
 
 func listen(host *lab.Host, port int) (*shell, error) {
-	// A real pipe: with an io.Pipe the end of ncat would wait for our next write.
+	return open(host, lab.Command{Argv: []string{"ncat", "-n", "-l", "-p", strconv.Itoa(port)}})
+}
+
+// open starts a command whose input is typed.
+func open(host *lab.Host, c lab.Command) (*shell, error) {
+	// A real pipe: with an io.Pipe the end of the program would wait for our next write.
 	out, in, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer out.Close()
 	s := &shell{stdin: in, answers: &transcript{}}
-	s.process, err = host.Start(context.Background(), lab.Command{
-		Argv: []string{"ncat", "-n", "-l", "-p", strconv.Itoa(port)}, Stdin: out, Stdout: s.answers, Stderr: io.Discard})
-	if err != nil {
+	c.Stdin, c.Stdout, c.Stderr = out, s.answers, io.Discard
+	if s.process, err = host.Start(context.Background(), c); err != nil {
 		in.Close()
 		return nil, err
 	}

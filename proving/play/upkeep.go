@@ -92,8 +92,13 @@ func packageUpgrade(ctx context.Context, w *worker) error {
 	return w.job(ctx, "", fmt.Sprintf("DEBIAN_FRONTEND=noninteractive dpkg --force-downgrade -i %ssite-tools_%s_all.deb", archives, version))
 }
 
-// prepare lays out what benign plays need before anything watches.
+// prepare lays out the scenario's own files and what benign plays need, before anything watches.
 func (w *World) prepare(ctx context.Context) error {
+	for _, f := range w.Scenario.Files {
+		if err := w.Lab.Host(f.Host).WriteFile(f.Path, []byte(f.Text), f.Perm(), f.Owner); err != nil {
+			return fmt.Errorf("%s: place %s on host %s: %w", w.Scenario.File, f.Path, f.Host, err)
+		}
+	}
 	for _, b := range w.Scenario.Background {
 		if b.Play == "package-upgrade" {
 			return w.buildPackages(ctx)

@@ -25,14 +25,16 @@ type variable struct {
 }
 
 // standard variables; a file's own of the same name win. They name what the lab's services need.
+// The first value is the plain one: what a file with steps never asks for stands there, so that
+// it may write /upload.php and 6379 as they are.
 var standard = map[string]variable{
 	"site":           {texts: []string{"board", "desk", "pinwall", "journal", "kiosk"}},
-	"site_root":      {texts: []string{"/var/www/${site}", "/var/www/html", "/srv/www/${site}"}},
+	"site_root":      {texts: []string{"/var/www/html", "/var/www/${site}", "/srv/www/${site}"}},
 	"notes_page":     {texts: []string{"notes.php", "list.php", "all.php"}},
 	"upload_page":    {texts: []string{"upload.php", "add.php", "send.php", "new.php"}},
 	"upload_dir":     {texts: []string{"uploads", "files", "media", "attached"}},
 	"status_page":    {texts: []string{"status.php", "admin.php", "overview.php"}},
-	"config_path":    {texts: []string{"/etc/${site}/app.ini", "${site_root}/inc/app.ini", "/etc/${site}.ini"}},
+	"config_path":    {texts: []string{"/etc/${site}.ini", "${site_root}/inc/app.ini", "/etc/${site}/app.ini"}},
 	"web_port":       {texts: []string{"80", "8080", "8000", "8888"}},
 	"redis_port":     {texts: []string{"6379", "6380", "7001"}},
 	"ssh_port":       {texts: []string{"22", "2222"}},
@@ -58,6 +60,15 @@ func (p *parser) choose(seed *uint64) error {
 		p.seed = *seed
 	}
 	p.vars = maps.Clone(standard)
+	if child(p.root, "steps") != nil {
+		asked := map[string]bool{}
+		asksFor(p.root, asked)
+		for name, v := range p.vars {
+			if !asked[name] {
+				p.vars[name] = variable{texts: v.texts[:1]}
+			}
+		}
+	}
 	if err := p.readVars(child(p.root, "vars")); err != nil {
 		return err
 	}
@@ -71,6 +82,21 @@ func (p *parser) choose(seed *uint64) error {
 		}
 	}
 	return nil
+}
+
+// asksFor collects the variables that the file names, and those that these are made of.
+func asksFor(n *yaml.Node, asked map[string]bool) {
+	for _, ref := range reference.FindAllStringSubmatch(n.Value, -1) {
+		if name := ref[1]; !asked[name] {
+			asked[name] = true
+			for _, text := range standard[name].texts {
+				asksFor(&yaml.Node{Value: text}, asked)
+			}
+		}
+	}
+	for _, c := range n.Content {
+		asksFor(c, asked)
+	}
 }
 
 // random gives each name a stream of its own, so that a new variable does not move the others.
@@ -198,18 +224,18 @@ func (p *parser) substitute(text string, line, depth int) (string, error) {
 	return text, fault
 }
 
-// expand puts the chosen values into every value of the tree. A plain value that was only a
-// variable may be a number afterwards.
+// expand puts the chosen values into every value of the tree. A value that was only a variable may
+// be a number afterwards, also in the quotes that {local_port: "${port}"} needs.
 func (p *parser) expand(n *yaml.Node, key string, skip map[string]bool) error {
 	if n.Kind == yaml.ScalarNode && strings.Contains(n.Value, "${") {
 		text, err := p.substitute(n.Value, n.Line, 0)
 		if err != nil {
 			return err
 		}
-		n.Value = text
-		if n.Style == 0 {
-			n.Tag = ""
+		if n.Style == 0 || reference.FindString(n.Value) == n.Value {
+			n.Tag, n.Style = "", 0
 		}
+		n.Value = text
 		return nil
 	}
 	for i, c := range n.Content {

@@ -13,8 +13,12 @@
 package scenario
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"gopkg.in/yaml.v3"
@@ -30,6 +34,7 @@ type Scenario struct {
 	Limits     Limits              `yaml:"limits"`
 	Hosts      map[string][]string `yaml:"hosts"` // role to services
 	Vars       map[string]any      `yaml:"vars"`  // raw; the choices are in Names
+	Files      []Placed            `yaml:"files"` // laid out on hosts before anything watches
 	Warmup     Duration            `yaml:"warmup"`
 	Pause      Duration            `yaml:"pause"`    // longest pause between steps; the seed picks
 	Ordinary   int                 `yaml:"ordinary"` // least number of ordinary requests
@@ -48,10 +53,30 @@ type Machine struct {
 	Services   []string
 }
 
-// Limits end a run that gets out of hand.
+// Limits bound a run: Wall ends it, Requests ends its ordinary work.
 type Limits struct {
 	Wall     Duration `yaml:"wall"`
 	Requests int      `yaml:"requests"`
+}
+
+// Placed is a file of the scenario's own on a host: a weak page, a key, a program. Text is written
+// as it is; From names a file beside the scenario.
+type Placed struct {
+	Host  string `yaml:"host"`
+	Path  string `yaml:"path"`
+	Text  string `yaml:"text"`
+	From  string `yaml:"from"`
+	Owner string `yaml:"owner"` // account; root when empty
+	Mode  string `yaml:"mode"`  // octal; 0644 when empty
+}
+
+// Perm is the file's mode. Load has checked it.
+func (p Placed) Perm() os.FileMode {
+	n, err := strconv.ParseUint(cmp.Or(p.Mode, "644"), 8, 12)
+	if err != nil {
+		return 0o644
+	}
+	return os.FileMode(n)
 }
 
 // Background is a benign play that runs beside the steps.
@@ -65,13 +90,26 @@ type Background struct {
 type Step struct {
 	ID     string   `yaml:"id"`
 	On     string   `yaml:"on"`
-	Needs  []string `yaml:"needs"` // steps without which this one cannot be tried
+	Needs  Needs    `yaml:"needs"` // steps, or entities of steps, without which this one cannot be tried
 	Do     Action   `yaml:"do"`
 	Works  Works    `yaml:"works"`
 	Attack []string `yaml:"attack"` // ATT&CK techniques
 	Truth  []Entity `yaml:"truth"`
 	Expect StepWant `yaml:"expect"`
 	Line   int      `yaml:"-"`
+}
+
+// Needs are steps. A file may write one word instead of a list, and an entity's short name for the
+// step that makes it; Load leaves steps only.
+type Needs []string
+
+// UnmarshalYAML reads a word or a list of words.
+func (n *Needs) UnmarshalYAML(v *yaml.Node) error {
+	if v.Kind == yaml.ScalarNode {
+		*n = Needs{v.Value}
+		return nil
+	}
+	return v.Decode((*[]string)(n))
 }
 
 // Action is exactly one of its members.
@@ -103,24 +141,49 @@ type HTTP struct {
 	Method    string            `yaml:"method"` // GET when empty
 	Path      string            `yaml:"path"`
 	Query     map[string]string `yaml:"query"` // encoded by the client
+	Form      map[string]string `yaml:"form"`  // fields of the body; with File, of the same multipart form
 	File      *Upload           `yaml:"file"`
+	Body      string            `yaml:"body"` // sent as it is; the method is PUT when none is named
 	Header    map[string]string `yaml:"header"`
 	LocalPort int               `yaml:"local_port"` // source port; 0 lets the kernel choose
 }
 
-// Upload is one part of a multipart form.
+// Upload is one part of a multipart form. A file may write the name of a file beside the scenario
+// instead of the mapping.
 type Upload struct {
-	Field string `yaml:"field"`
-	Name  string `yaml:"name"` // what the client calls the file
+	Field string `yaml:"field"` // the weak page's own when empty
+	Name  string `yaml:"name"`  // what the client calls the file
 	Type  string `yaml:"type"`
 	Body  string `yaml:"body"`
+	From  string `yaml:"from"` // a file beside the scenario, whose bytes are Body
 }
 
-// Shell waits on Listen for a shell that the request By brings; later steps type into it by this
-// step's id.
+// UnmarshalYAML reads the name of a file or a mapping.
+func (u *Upload) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind == yaml.ScalarNode {
+		u.From = n.Value
+		return nil
+	}
+	type plain Upload
+	return n.Decode((*plain)(u))
+}
+
+// Shell is something to type into; later steps do so by this step's id. With Listen it is the
+// shell that comes back to that port because of the request By or the script Run; without, it is
+// Run itself, such as ssh.
 type Shell struct {
-	Listen int  `yaml:"listen"`
-	By     HTTP `yaml:"by"`
+	Listen int    `yaml:"listen"`
+	By     *HTTP  `yaml:"by"`
+	Run    *Run   `yaml:"run"`
+	To     string `yaml:"to"` // the host on which the shell runs; By's when empty
+}
+
+// At is the role on which the shell runs.
+func (s *Shell) At() string {
+	if s.To == "" && s.By != nil {
+		return s.By.To
+	}
+	return s.To
 }
 
 // Type types a line into a shell.
@@ -153,9 +216,10 @@ type Entity struct {
 	Path   string   `yaml:"path"`
 	Client string   `yaml:"client"` // role:port
 	Method string   `yaml:"method"`
-	URI    string   `yaml:"uri"` // path, without query
-	To     string   `yaml:"to"`  // role:port at the other end
-	Argv   string   `yaml:"argv"`
+	URI    string   `yaml:"uri"`   // path, without query
+	To     string   `yaml:"to"`    // role:port at the other end
+	Argv   string   `yaml:"argv"`  // words of the command line that only this process has
+	Argv0  string   `yaml:"argv0"` // the program's name; others may bear it too
 	Entry  bool     `yaml:"entry"`
 	By     string   `yaml:"by"`   // the entity that caused it
 	Runs   string   `yaml:"runs"` // the file that it runs
@@ -185,7 +249,7 @@ type Members struct {
 
 // Actions wanted in enforce mode, and targets that no action may touch.
 type Actions struct {
-	Enforce []string `yaml:"enforce"`
+	Enforce []string `yaml:"enforce"` // a role or an entity, with or without a verb: "block attacker", f1
 	Never   []string `yaml:"never"`
 }
 
@@ -220,6 +284,39 @@ func (s *Scenario) Entity(as string) (Entity, bool) {
 	}
 	return Entity{}, false
 }
+
+// EntryOf follows what caused an entity to the entry of its intrusion: the entity itself when it is
+// one, and false for what no entry caused, such as a scan before it.
+func (s *Scenario) EntryOf(e Entity) (Entity, bool) {
+	for range len(s.Steps) + 64 {
+		if e.Entry || e.As == s.Expect.Entry {
+			return e, true
+		}
+		cause, ok := s.Entity(cmp.Or(e.By, e.Runs))
+		if !ok {
+			return Entity{}, false
+		}
+		e = cause
+	}
+	return Entity{}, false
+}
+
+// Entries are the entries of all intrusions, expect.entry first.
+func (s *Scenario) Entries() []Entity {
+	var all []Entity
+	if main, ok := s.Entity(s.Expect.Entry); ok {
+		all = append(all, main)
+	}
+	for _, e := range s.Entities() {
+		if e.Entry && e.As != s.Expect.Entry {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// Attacker says whether a role is an attacker's: nobody defends its host.
+func Attacker(role string) bool { return strings.HasPrefix(role, "attacker") }
 
 // Endpoint turns "role:port" into address and port. Both parts were checked by Load.
 func (s *Scenario) Endpoint(text string) netip.AddrPort {

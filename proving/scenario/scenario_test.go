@@ -108,3 +108,39 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// What a file writes as it is, as range.md does, must be what the lab then has.
+func TestPlainNamesWhereNobodyAsks(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("pages/run.php", "<?php // page\n")
+	write("s.yaml", `id: x
+hosts: {web: [upload-app], attacker: []}
+steps:
+  - id: a
+    on: attacker
+    do: {http: {to: web, method: POST, path: /upload.php, file: pages/run.php}}
+    truth: [{kind: request, as: r1, client: "attacker:41001", uri: /upload.php}]
+expect: {entry: r1}
+`)
+	for seed := range uint64(20) {
+		s, err := Load(filepath.Join(dir, "s.yaml"), &seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Names["site_root"] + " " + s.Names["upload_page"] + " " + s.Names["redis_port"]; got != "/var/www/html upload.php 6379" {
+			t.Fatalf("seed %d: %s", seed, got)
+		}
+		if f := s.Steps[0].Do.HTTP.File; f.Name != "run.php" || f.Body != "<?php // page\n" {
+			t.Fatalf("the file beside the scenario was read as %+v", f)
+		}
+	}
+}

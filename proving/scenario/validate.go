@@ -33,6 +33,9 @@ func (p *parser) validate(s *Scenario) error {
 	if s.Minutes < 0 || s.Minutes > 24*60 {
 		return p.errorf(p.line("minutes"), "minutes lie between 0 and 1440")
 	}
+	if err := p.readFiles(s); err != nil {
+		return err
+	}
 	steps := map[string]*Step{}
 	entities := map[string]string{}
 	for i := range s.Steps {
@@ -53,9 +56,14 @@ func (p *parser) checkStep(s *Scenario, i int, before map[string]*Step, entities
 	if _, ok := s.Machines[step.On]; !ok {
 		return p.errorf(p.line("steps", i, "on"), "step %q is on host %q, which is not in hosts", step.ID, step.On)
 	}
-	for _, need := range step.Needs {
-		if before[need] == nil {
-			return p.errorf(p.line("steps", i, "needs"), "step %q needs %q, which is no earlier step", step.ID, need)
+	for n, need := range step.Needs {
+		for id, other := range before {
+			if slices.ContainsFunc(other.Truth, func(e Entity) bool { return e.As == need }) && before[need] == nil {
+				step.Needs[n] = id
+			}
+		}
+		if before[step.Needs[n]] == nil {
+			return p.errorf(p.line("steps", i, "needs"), "step %q needs %q, which is no earlier step and no entity of one", step.ID, need)
 		}
 	}
 	if err := p.checkAction(s, i, before); err != nil {
@@ -88,9 +96,9 @@ func (p *parser) checkAction(s *Scenario, i int, before map[string]*Step) error 
 		count, to = count+1, do.HTTP.To
 	}
 	if do.Shell != nil {
-		count, to = count+1, do.Shell.By.To
-		if do.Shell.Listen < 1 || do.Shell.Listen > 65535 {
-			return p.errorf(line, "step %q listens on port %d", step.ID, do.Shell.Listen)
+		count, to = count+1, do.Shell.At()
+		if err := p.checkShell(step, line); err != nil {
+			return err
 		}
 	}
 	if do.Type != nil {
@@ -111,6 +119,19 @@ func (p *parser) checkAction(s *Scenario, i int, before map[string]*Step) error 
 	}
 	if _, ok := s.Machines[to]; !ok {
 		return p.errorf(line, "step %q goes to host %q, which is not in hosts", step.ID, to)
+	}
+	return nil
+}
+
+func (p *parser) checkShell(step *Step, line int) error {
+	shell := step.Do.Shell
+	switch {
+	case (shell.By == nil) == (shell.Run == nil):
+		return p.errorf(line, "step %q: a shell comes by exactly one of by (a request) and run (a script)", step.ID)
+	case shell.By != nil && shell.Listen == 0:
+		return p.errorf(line, "step %q: a shell that a request brings needs listen: PORT", step.ID)
+	case shell.Listen < 0 || shell.Listen > 65535:
+		return p.errorf(line, "step %q listens on port %d", step.ID, shell.Listen)
 	}
 	return nil
 }
@@ -139,7 +160,7 @@ func (p *parser) checkEntity(s *Scenario, i, j int, entities map[string]string) 
 			return p.errorf(line, "entity %q: %q is not role:port of a host", e.As, end)
 		}
 	}
-	if e.Path == "" && e.Client == "" && e.To == "" && e.Argv == "" && len(e.Marks) == 0 {
+	if e.Path == "" && e.Client == "" && e.To == "" && e.Argv == "" && e.Argv0 == "" && len(e.Marks) == 0 {
 		return p.errorf(line, "entity %q cannot be recognised: give it path, client, to, argv or marks", e.As)
 	}
 	entities[e.As] = e.Kind

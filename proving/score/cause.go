@@ -3,8 +3,8 @@
 package score
 
 import (
-	"cmp"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,25 +35,40 @@ func (s *scorer) incidents(r *Result) {
 		}
 		r.Incidents = append(r.Incidents, row)
 	}
-	entry, ok := s.in.Scenario.Entity(s.in.Scenario.Expect.Entry)
-	if !ok {
-		return
+	if entry, ok := s.in.Scenario.Entity(s.in.Scenario.Expect.Entry); ok {
+		r.RootCause = s.rootCause(r, entry)
 	}
-	r.RootCause.Expected = s.m.describe(entry)
-	best := -1
+}
+
+// rootCause compares an entry with what the incident says that covers most of the steps which that
+// entry caused. Where intrusions run side by side, each has an entry of its own.
+func (s *scorer) rootCause(r *Result, entry scenario.Entity) RootCause {
+	out := RootCause{Expected: s.m.describe(entry)}
+	most := 0
 	for _, row := range r.Incidents {
-		if row.Attack && len(row.Steps) > best {
-			best = len(row.Steps)
-			r.RootCause.Found, r.RootCause.Right = row.RootCause, s.isEntry(row.RootCause)
+		covered := 0
+		for _, step := range s.in.Scenario.Steps {
+			if slices.Contains(row.Steps, step.ID) && slices.ContainsFunc(step.Truth, func(e scenario.Entity) bool { return s.entryIs(e, entry) }) {
+				covered++
+			}
+		}
+		if row.Attack && covered > most {
+			most = covered
+			out.Found, out.Right = row.RootCause, s.isEntry(row.RootCause, entry)
 		}
 	}
+	return out
+}
+
+func (s *scorer) entryIs(e, entry scenario.Entity) bool {
+	of, ok := s.in.Scenario.EntryOf(e)
+	return ok && of.As == entry.As
 }
 
 // isEntry says whether a cause is the entry: the client's address and port, the URI's path, and
 // method, host and time where the product states them.
-func (s *scorer) isEntry(c *Cause) bool {
-	entry, ok := s.in.Scenario.Entity(s.in.Scenario.Expect.Entry)
-	if c == nil || !ok {
+func (s *scorer) isEntry(c *Cause, entry scenario.Entity) bool {
+	if c == nil {
 		return false
 	}
 	path, _, _ := strings.Cut(c.URI, "?")
@@ -95,34 +110,20 @@ func (s *scorer) traces(r *Result) {
 	for _, step := range s.in.Scenario.Steps {
 		out, tried := s.outcomes[step.ID]
 		for _, e := range step.Truth {
-			if !tried || !out.Worked || !s.owesTrace(e) {
+			entry, owed := s.in.Scenario.EntryOf(e) // what no entry caused (the scan before it) has no way to one
+			if !tried || !out.Worked || !owed {
 				continue
 			}
-			row := TraceSeen{Entity: e.As, Expected: r.RootCause.Expected, Result: "unknown"}
+			row := TraceSeen{Entity: e.As, Expected: s.m.describe(entry), Result: "unknown"}
 			if trace, ok := s.traceOf(step, e); ok && trace.RootCause != nil {
 				row.Found, row.Rule, row.Result = trace.RootCause, trace.Rule, "wrong"
-				if s.isEntry(trace.RootCause) {
+				if s.isEntry(trace.RootCause, entry) {
 					row.Result = "right"
 				}
 			}
 			r.Traces = append(r.Traces, row)
 		}
 	}
-}
-
-// owesTrace: what was not caused by the entry (the scan before it) has no way to it.
-func (s *scorer) owesTrace(e scenario.Entity) bool {
-	for range len(s.in.Scenario.Steps) + 8 {
-		if e.Entry {
-			return true
-		}
-		cause := cmp.Or(e.By, e.Runs)
-		if cause == "" {
-			return false
-		}
-		e, _ = s.in.Scenario.Entity(cause)
-	}
-	return false
 }
 
 // traceOf takes the trace of the first finding that bears a mark of the entity; a finding of the

@@ -43,8 +43,12 @@ func (s *scorer) checks(r *Result) {
 			add("step "+step.ID+" alert", "<= "+limit.String(), fmt.Sprintf("%.0f ms", *row.DelayMS), *row.DelayMS <= float64(limit.Milliseconds()))
 		}
 	}
-	if expect.Entry != "" {
-		add("root cause", r.RootCause.Expected, causeText(r.RootCause.Found), r.RootCause.Right)
+	for i, entry := range s.in.Scenario.Entries() {
+		if cause := s.rootCause(r, entry); i == 0 {
+			add("root cause", cause.Expected, causeText(cause.Found), cause.Right)
+		} else {
+			add("root cause "+entry.As, cause.Expected, causeText(cause.Found), cause.Right)
+		}
 	}
 	s.checkMembers(r, add)
 	s.checkActions(r, add)
@@ -110,18 +114,26 @@ func (s *scorer) checkActions(r *Result, add func(what, want, got string, met bo
 		add("nothing touched in observe", "yes", fmt.Sprint(!touched), !touched)
 		return
 	}
-	for _, name := range s.in.Scenario.Expect.Actions.Enforce {
-		got := s.actionOn(r, name)
-		add("action on "+name, "some", got, got != "" || !s.happened(name))
+	for _, wanted := range s.in.Scenario.Expect.Actions.Enforce {
+		verb, name, ok := strings.Cut(wanted, " ")
+		if !ok {
+			verb, name = "", wanted
+		}
+		got := s.actionOn(r, verb, name)
+		add("action on "+wanted, "some", got, got != "" || !s.happened(name))
 	}
 	if len(s.in.Scenario.Steps) > 0 {
 		add("attack stopped", "yes", deref(r.StoppedAt), r.StoppedAt != nil)
 	}
 }
 
-// actionOn finds an action against a role's address or a truth entity.
-func (s *scorer) actionOn(r *Result, name string) string {
+// actionOn finds an action against a role's address or a truth entity; verb, such as block, must be
+// part of its kind.
+func (s *scorer) actionOn(r *Result, verb, name string) string {
 	for _, a := range r.Actions {
+		if !strings.Contains(a.Kind, verb) {
+			continue
+		}
 		h := haystack{texts: []string{a.Target}}
 		if machine, ok := s.in.Scenario.Machines[name]; ok && h.holds(machine.Addr.String()) {
 			return a.Kind

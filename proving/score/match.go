@@ -5,6 +5,7 @@ package score
 import (
 	"fmt"
 	"net/netip"
+	"path"
 	"slices"
 	"strings"
 
@@ -26,6 +27,8 @@ type haystack struct {
 	texts   []string
 	pids    map[string][]int // host as printed to process numbers
 	methods []string         // of HTTP
+
+	programs []string // paths, names and first arguments of processes
 }
 
 func newHaystack(f Finding) haystack {
@@ -38,6 +41,16 @@ func newHaystack(f Finding) haystack {
 		}
 		if method, ok := subject["method"].(string); ok {
 			h.methods = append(h.methods, method)
+		}
+		for _, key := range []string{"exe", "comm", "argv0"} {
+			if program, ok := subject[key].(string); ok {
+				h.programs = append(h.programs, program)
+			}
+		}
+		if argv, ok := subject["argv"].([]any); ok && len(argv) > 0 {
+			if program, ok := argv[0].(string); ok {
+				h.programs = append(h.programs, program)
+			}
 		}
 		for key, value := range subject {
 			if number, ok := value.(float64); ok && (key == "pid" || key == "ppid") {
@@ -97,6 +110,11 @@ func (h haystack) holds(mark string) bool {
 	return false
 }
 
+// runs says whether a subject is a process of that program: by its path, its argv or its name.
+func (h haystack) runs(program string) bool {
+	return slices.ContainsFunc(h.programs, func(p string) bool { return p == program || path.Base(p) == path.Base(program) })
+}
+
 func wordByte(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
@@ -135,6 +153,9 @@ func (m matcher) entity(h haystack, e scenario.Entity) strength {
 		return strong
 	}
 	best := none
+	if e.Argv0 != "" && h.runs(e.Argv0) {
+		best = weak // others may run it too
+	}
 	for _, mark := range e.Marks {
 		if !h.holds(mark) {
 			continue
