@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ringwall/ringwall/health"
+	"github.com/ringwall/ringwall/sense/kernel"
 )
 
 func byName(t *testing.T, r Report) map[string]Check {
@@ -82,6 +83,35 @@ func TestRunHere(t *testing.T) {
 	var back Report
 	if err := json.Unmarshal(b.Bytes(), &back); err != nil || back.OK != r.OK || len(back.Checks) != len(r.Checks) || back.Checks[0] != r.Checks[0] || back.SchemaVersion != 1 {
 		t.Errorf("JSON does not come back: %v", err)
+	}
+}
+
+// TestHooksOfOlderKernels: what stands in is told as what it is, and so is what nothing
+// stands in for. The capabilities are what kernel.Probe said on Debian's 5.10.
+func TestHooksOfOlderKernels(t *testing.T) {
+	m := byName(t, Report{Checks: hookChecks([]kernel.Capability{
+		{Name: "fork", Set: "A", On: true, Since: "5.10"},
+		{Name: "recv", Set: "A", Reason: "a fallback stands in: this kernel has no tracepoint sock_recv_length", Since: "6.3", Costs: "what io_uring moves"},
+		{Name: "sockets", Set: "fallback", On: true, Since: "5.10"},
+		{Name: "reset", Set: "A", Reason: "this kernel's tracepoint tcp_send_reset tells too little", Since: "6.10", Costs: "probes"},
+		{Name: "drop", Set: "fallback", Reason: "this kernel's tracepoint kfree_skb tells too little", Since: "5.17", Costs: "probes"},
+		{Name: "exec", Set: "A", Reason: "refused by the kernel: invalid argument", Since: "5.10", Costs: "commands"},
+		{Name: "unneeded", Set: "fallback", Reason: "not needed here"},
+		{Name: "same", Set: "A", Reason: "a fallback stands in: this kernel's tracepoint tcp_send_reset tells too little", Since: "6.10"},
+	}, true)})
+	for name, want := range map[string]struct {
+		state State
+		mend  string
+	}{
+		"fork": {OK, ""}, "recv": {Degraded, "from 6.3"}, "sockets": {OK, ""}, "reset": {Missing, "from 6.10"},
+		"drop": {Missing, "from 5.17"}, "exec": {Missing, "verifier"}, "same": {OK, "from 6.10"},
+	} {
+		if c := m["kernel."+name]; c.State != want.state || !strings.Contains(c.Mend, want.mend) {
+			t.Errorf("%s: %+v, want %v with %q", name, c, want.state, want.mend)
+		}
+	}
+	if _, told := m["kernel.unneeded"]; told {
+		t.Error("a fallback that is not needed is told")
 	}
 }
 

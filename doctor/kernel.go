@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,19 +67,30 @@ func kernelHooks(_ context.Context, cfg *Config) []Check {
 	if cfg.Kernel != nil {
 		k = *cfg.Kernel
 	}
-	var out []Check
-	for _, c := range kernel.Probe(k) {
+	return hookChecks(kernel.Probe(k), k.Syscalls)
+}
+
+// hookChecks: a hook whose work another one does is only as bad as what that one misses.
+func hookChecks(caps []kernel.Capability, syscalls bool) (out []Check) {
+	for i := range caps {
+		c := &caps[i]
 		state, mend := OK, ""
 		switch {
 		case c.On:
 		case c.Set == "later":
 			state, mend = Missing, "no mend yet"
-		case c.Set == "fallback":
+		case c.Set == "fallback" && !c.Missed():
 			continue // the better hook is there
-		case c.Set == "B" && !k.Syscalls:
+		case c.StoodInFor():
+			if mend = "a kernel from " + c.Since; c.Costs != "" {
+				state = Degraded
+			}
+		case c.Set == "B" && !syscalls:
 			state, mend = Degraded, "kernel.syscalls: on"
+		case c.Refused():
+			state, mend = Missing, "run as root; if the reason is the verifier's, tell us of it with the kernel's release"
 		default:
-			state, mend = Missing, "run as root on a kernel from 5.10 with BTF; the verifier's words above say more"
+			state, mend = Missing, "run as root on a kernel with BTF, from "+cmp.Or(c.Since, "5.10")
 		}
 		out = append(out, Check{Name: "kernel." + c.Name, State: state, Reason: c.Reason, Mend: mend, Costs: c.Costs})
 	}

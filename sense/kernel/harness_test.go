@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -105,6 +106,27 @@ func start(t testing.TB, change func(*Config)) (*Sensor, *recorder) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	return s, rec
+}
+
+// needHook skips where the kernel can serve none of these programs. One that it refuses
+// fails.
+func needHook(t *testing.T, s *Sensor, programs ...string) {
+	t.Helper()
+	var why []string
+	for _, c := range s.Probe() {
+		for _, p := range programs {
+			switch {
+			case !strings.HasSuffix(c.Name, "/"+p):
+			case c.On:
+				return
+			case c.Refused():
+				t.Fatal(c)
+			default:
+				why = append(why, c.Reason)
+			}
+		}
+	}
+	t.Skip(strings.Join(why, "; "))
 }
 
 // tempCgroup makes a cgroup v2 folder for the test.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -22,35 +23,42 @@ type Capability struct {
 	Set    string `json:"set"` // A always, B by policy, fallback, later
 	On     bool   `json:"on"`
 	Reason string `json:"reason,omitempty"`
-	Costs  string `json:"costs"` // what is not seen without it
+	Since  string `json:"since,omitempty"` // the first kernel that has what the hook needs
+	Costs  string `json:"costs,omitempty"` // what is not seen without it; where a fallback stands in: what that one misses
 }
 
 // hook is one program and what it is for.
 type hook struct {
-	program, tracepoint, set, costs string
-	params                          int // that the tracepoint must have at least
-	instead                         string
+	program, tracepoint, set, costs, since string
+	params                                 int    // that the tracepoint must have at least
+	instead, misses                        string // the program that stands in, and what it does not see
 }
 
+const (
+	first  = "5.10"
+	misses = "what io_uring, sendfile and splice move; about 100 ns per syscall of the machine, whatever kernel.syscalls says"
+)
+
 var hooks = []hook{
-	{program: "on_fork", tracepoint: "sched_process_fork", set: "A", costs: "process trees; nothing can be traced"},
-	{program: "on_exec", tracepoint: "sched_process_exec", set: "A", costs: "commands and their arguments; nothing can be traced"},
-	{program: "on_exit", tracepoint: "sched_process_exit", set: "A", costs: "ends of processes; pids are held longer"},
-	{program: "on_state", tracepoint: "inet_sock_set_state", set: "A", costs: "accepted, opened, listening and closed TCP connections"},
-	{program: "on_recv", tracepoint: "sock_recv_length", set: "A", instead: "on_sys_exit_sockets", costs: "requests read from sockets (kernels before 6.3: sys_exit stands in)"},
-	{program: "on_send", tracepoint: "sock_send_length", set: "A", instead: "on_sys_exit_sockets", costs: "answers, DNS questions, datagrams (kernels before 6.3: sys_exit stands in)"},
+	{program: "on_fork", tracepoint: "sched_process_fork", set: "A", since: first, costs: "process trees; nothing can be traced"},
+	{program: "on_exec", tracepoint: "sched_process_exec", set: "A", since: first, costs: "commands and their arguments; nothing can be traced"},
+	{program: "on_exit", tracepoint: "sched_process_exit", set: "A", since: first, costs: "ends of processes; pids are held longer"},
+	{program: "on_state", tracepoint: "inet_sock_set_state", set: "A", since: first, costs: "accepted, opened, listening and closed TCP connections"},
+	{program: "on_recv", tracepoint: "sock_recv_length", set: "A", since: "6.3", instead: "on_sys_exit_sockets", misses: misses, costs: "requests read from sockets"},
+	{program: "on_send", tracepoint: "sock_send_length", set: "A", since: "6.3", instead: "on_sys_exit_sockets", misses: misses, costs: "answers, DNS questions, datagrams"},
 	// The third parameter came with the resets that no socket sends, in 6.10.
-	{program: "on_reset", tracepoint: "tcp_send_reset", set: "A", params: 3, instead: "on_drop", costs: "probes of closed ports (kernels before 6.10: kfree_skb stands in)"},
-	{program: "on_sys_exit", tracepoint: "sys_exit", set: "B", costs: "opens, renames, privilege calls, memfd, bind; file events then come from fanotify alone"},
-	{program: "on_sys_exit_sockets", tracepoint: "sys_exit", set: "fallback", costs: "requests on kernels before 6.3"},
+	{program: "on_reset", tracepoint: "tcp_send_reset", set: "A", since: "6.10", params: 3, instead: "on_drop", costs: "probes of closed ports; the packet sensor alone sees them"},
+	{program: "on_sys_exit", tracepoint: "sys_exit", set: "B", since: first, costs: "opens, renames, privilege calls, memfd, bind; file events then come from fanotify alone"},
+	{program: "on_sys_exit_sockets", tracepoint: "sys_exit", set: "fallback", since: first, costs: "requests and answers, where sock_recv_length and sock_send_length are not to be had"},
 	// The third parameter, the reason, came in 5.17.
-	{program: "on_drop", tracepoint: "kfree_skb", set: "fallback", params: 3, costs: "probes of closed ports on kernels before 6.10 (before 5.17 the packet sensor alone sees them)"},
+	{program: "on_drop", tracepoint: "kfree_skb", set: "fallback", since: "5.17", params: 3, costs: "probes of closed ports, where tcp_send_reset does not tell of them"},
 }
 
 const (
 	standsIn  = "a fallback stands in: "
 	notNeeded = "not needed here"
 	byPolicy  = "switched off by policy (syscalls: off)"
+	refusal   = "refused by the kernel: "
 )
 
 // notCovered is what the project means to see and does not yet.
@@ -77,6 +85,12 @@ func (o offers) lacks(h *hook) string {
 	return ""
 }
 
+// has tells whether this kernel can serve a program.
+func (o offers) has(program string) bool {
+	i := slices.IndexFunc(hooks, func(h hook) bool { return h.program == program })
+	return o.lacks(&hooks[i]) == ""
+}
+
 // wanted tells which hooks this configuration asks of a kernel with these tracepoints.
 func wanted(cfg *Config, kernel offers) (on []hook, caps []Capability) {
 	stand := map[string]bool{} // fallbacks that are needed
@@ -88,11 +102,11 @@ func wanted(cfg *Config, kernel offers) (on []hook, caps []Capability) {
 		}
 	}
 	for _, h := range hooks {
-		c := Capability{Name: h.tracepoint + "/" + h.program, Set: h.set, Costs: h.costs, On: true}
+		c := Capability{Name: h.tracepoint + "/" + h.program, Set: h.set, Since: h.since, Costs: h.costs, On: true}
 		lack := kernel.lacks(&h)
 		switch {
-		case stand[h.instead]:
-			c.On, c.Reason = false, standsIn+cmp.Or(lack, "asked for")
+		case stand[h.instead] && kernel.has(h.instead):
+			c.On, c.Reason, c.Costs = false, standsIn+cmp.Or(lack, "asked for"), h.misses
 		case h.set == "fallback" && !stand[h.program]:
 			c.On, c.Reason = false, notNeeded
 		case lack != "":
@@ -108,10 +122,16 @@ func wanted(cfg *Config, kernel offers) (on []hook, caps []Capability) {
 	return on, caps
 }
 
+// Refused is true where the kernel has what the program needs and would not load it.
+func (c *Capability) Refused() bool { return !c.On && strings.HasPrefix(c.Reason, refusal) }
+
+// StoodInFor is true where another hook, which is on, does the work of one that is off.
+func (c *Capability) StoodInFor() bool { return strings.HasPrefix(c.Reason, standsIn) }
+
 // Missed is true where a capability is off and nothing makes up for it, though it was
 // wanted.
 func (c *Capability) Missed() bool {
-	return !c.On && c.Set != "later" && c.Reason != notNeeded && c.Reason != byPolicy && !strings.HasPrefix(c.Reason, standsIn)
+	return !c.On && c.Set != "later" && c.Reason != notNeeded && c.Reason != byPolicy && !c.StoodInFor()
 }
 
 // kernelOffers reads the kernel's BTF, where a tracepoint is a typedef btf_trace_NAME of a
@@ -224,7 +244,7 @@ func refused(cfg *Config, on []hook, caps []Capability) (left []hook) {
 		}
 		for i := range caps {
 			if caps[i].Name == h.tracepoint+"/"+h.program {
-				caps[i].On, caps[i].Reason = false, "refused by the kernel: "+lastLine(err)
+				caps[i].On, caps[i].Reason = false, refusal+lastLine(err)
 			}
 		}
 	}

@@ -87,7 +87,8 @@ func TestClosedPortAndFailedConnect(t *testing.T) {
 }
 
 func closedPort(t *testing.T, legacy bool) {
-	_, rec := start(t, func(c *Config) { c.Legacy = legacy })
+	s, rec := start(t, func(c *Config) { c.Legacy = legacy })
+	needHook(t, s, "on_reset", "on_drop")
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
