@@ -29,6 +29,7 @@ import (
 	"github.com/ringwall/ringwall/health"
 	"github.com/ringwall/ringwall/identity"
 	"github.com/ringwall/ringwall/respond"
+	"github.com/ringwall/ringwall/sense/kernel"
 	"github.com/ringwall/ringwall/spool"
 	"github.com/ringwall/ringwall/verdict"
 )
@@ -54,6 +55,7 @@ type Agent struct {
 
 	layers  atomic.Pointer[layers]                              // Reload puts new ones in their place
 	local   func(netip.AddrPort) (netip.AddrPort, uint64, bool) // where a client's connection ends; nil: unknown
+	births  atomic.Pointer[kernel.Sensor]                       // who saw them; nil where the kernel sensor is off
 	enforce *respond.Enforcer                                   // nil where nothing can be enforced
 	nonces  *identity.Nonces
 

@@ -9,11 +9,13 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/ringwall/ringwall/entity"
 	"github.com/ringwall/ringwall/event"
 	"github.com/ringwall/ringwall/funnel"
 	"github.com/ringwall/ringwall/health"
 	"github.com/ringwall/ringwall/network"
 	"github.com/ringwall/ringwall/respond"
+	"github.com/ringwall/ringwall/respond/process"
 	"github.com/ringwall/ringwall/verdict"
 )
 
@@ -102,10 +104,23 @@ func (a *Agent) newEnforcer() (*respond.Enforcer, error) {
 	}
 	opt := respond.Options{
 		Data: filepath.Join(a.opt.Data, "respond"), Host: string(a.opt.Self.Host), Root: a.cfg.Scope.Root, Netns: a.cfg.Scope.Netns,
-		Clock: a.clock, Board: a.opt.Board, Emit: a.Emit,
+		Clock: a.clock, Board: a.opt.Board, Emit: a.Emit, Lineage: a.lineage,
 	}
 	opt.Owner = a.owner()
 	return respond.New(cfg, opt)
+}
+
+// lineage gives who descends from a process by the births that the kernel sensor saw;
+// nobody without one.
+func (a *Agent) lineage(p *entity.Process) (out []process.Stat) {
+	s := a.births.Load()
+	if s == nil {
+		return nil
+	}
+	for _, d := range s.Lineage(p.GetPid(), p.GetStartNs()) {
+		out = append(out, process.Stat{PID: int(d.PID), PPID: int(d.Under), Start: process.Ticks(d.StartNs)})
+	}
+	return out
 }
 
 // owner tells which package a file belongs to, by the layer that is in use when it is

@@ -63,7 +63,12 @@ func (a *Agent) kernelSensor() (sensor, error) {
 	k := kernel.Defaults()
 	k.Cgroup, k.Netns, k.Shared, k.Syscalls = a.cfg.Scope.Cgroup, a.cfg.Scope.Netns, a.cfg.Kernel.Shared, bool(a.cfg.Kernel.Syscalls)
 	k.Sensitive = append(k.Sensitive, a.cfg.Kernel.Sensitive...)
-	return kernel.New(k, kernel.Options{Board: a.opt.Board, Emit: a.Emit, Redact: a.redact, Clock: a.clock})
+	s, err := kernel.New(k, kernel.Options{Board: a.opt.Board, Emit: a.Emit, Redact: a.redact, Clock: a.clock})
+	if err != nil {
+		return nil, err
+	}
+	a.births.Store(s)
+	return s, nil
 }
 
 func (a *Agent) packetSensor() (sensor, error) {

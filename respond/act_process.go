@@ -23,9 +23,24 @@ func (k *kill) options(p *entity.Process) (process.Options, error) {
 	}
 	opt := process.Options{Spare: spare, Most: k.e.cfg.Caps.Tree}
 	if k.e.opt.Lineage != nil {
-		opt.Lineage = func(int, uint64) []process.Stat { return k.e.opt.Lineage(p) }
+		opt.Lineage = func(int, uint64) []process.Stat { return k.e.strays(p, spare) }
 	}
 	return opt, nil
+}
+
+// strays are those that belong to a tree by their birth, wherever they stand now. Who is
+// to be spared, and a service that somebody started from within the tree, stands apart
+// with all below it: it neither dies with the tree nor holds up its end.
+func (e *Enforcer) strays(p *entity.Process, spare func(process.Stat) string) (out []process.Stat) {
+	apart := map[int]bool{}
+	for _, s := range e.opt.Lineage(p) {
+		if apart[s.PPID] || spare(s) != "" || e.service(program(s.PID)) && trusted(s.PID) {
+			apart[s.PID] = true
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 // plan walks the tree only where nothing is done: until it is stopped it goes on.

@@ -94,7 +94,9 @@ type Options struct {
 	// Verify is asked after an action was verified by looking; the sensors may know
 	// better. May be nil.
 	Verify func(action.Record) error
-	// Lineage gives processes known to descend from one whose parents are gone. May be nil.
+	// Lineage gives processes known to descend from one by birth, whoever their parents
+	// are by now: parents before their children, PPID the nearest of the lineage that
+	// lives. It is asked from the enforcer's goroutines. May be nil.
 	Lineage func(*entity.Process) []process.Stat
 	// Owner names the package a file belongs to, "" for none; nil reads dpkg's lists.
 	Owner func(file string) string

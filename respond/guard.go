@@ -96,10 +96,8 @@ func (e *Enforcer) refuseProcess(s *entity.Sighting) string {
 		return fmt.Sprintf("pid %d is not of this host", pid)
 	}
 	exe := program(pid)
-	for _, pattern := range e.cfg.Services {
-		if ok, _ := path.Match(pattern, exe); ok {
-			return exe + " is a service that others use"
-		}
+	if e.service(exe) {
+		return exe + " is a service that others use"
 	}
 	spare, err := e.host.spare()
 	if err != nil {
@@ -116,6 +114,14 @@ func (e *Enforcer) refuseProcess(s *entity.Sighting) string {
 		return fmt.Sprintf("%s (pid %d) listens: it serves others", exe, pid)
 	}
 	return ""
+}
+
+// service tells whether a program is named as one that others use.
+func (e *Enforcer) service(program string) bool {
+	return slices.ContainsFunc(e.cfg.Services, func(pattern string) bool {
+		ok, _ := path.Match(pattern, program)
+		return ok
+	})
 }
 
 // refuseFile guards files that a host cannot live without.

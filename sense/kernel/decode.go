@@ -26,6 +26,7 @@ type decoder struct {
 	opt      *Options
 	bootID   string
 	procs    *processes
+	births   *births
 	conns    *conns
 	inbound  map[uint64]bool // socket cookie → was accepted; precious ring only
 	unlisted atomic.Uint64   // reads whose path is on no list after all
@@ -38,7 +39,7 @@ type decoder struct {
 
 func newDecoder(cfg *Config, opt *Options) *decoder {
 	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // without /proc the boot stays unnamed
-	d := &decoder{cfg: cfg, opt: opt, bootID: strings.TrimSpace(string(id)), procs: newProcesses(cfg.MaxProcesses),
+	d := &decoder{cfg: cfg, opt: opt, bootID: strings.TrimSpace(string(id)), procs: newProcesses(cfg.MaxProcesses), births: newBirths(cfg.MaxProcesses),
 		inbound: map[uint64]bool{}, pairs: map[[2]uint64]bool{}, web: activity.New(opt.Redact)}
 	d.conns = newConns(d, cfg.MaxConnections)
 	return d
@@ -111,6 +112,7 @@ func (d *decoder) fork(h *header, c *cursor) error {
 		return err
 	}
 	d.procs.forked(&h.actor, r.child, r.childStart)
+	d.births.born(life{h.actor.pid, startNs(h.actor.start)}, life{r.child, startNs(r.childStart)})
 	ev := d.event(h.boot, &h.actor)
 	child := d.procs.describe(r.child)
 	child.StartNs, child.Tid, child.Cgroup = startNs(r.childStart), r.child, h.actor.cgroup
@@ -218,6 +220,7 @@ func (d *decoder) exit(h *header, c *cursor) error {
 	}
 	ev.Payload = &event.Event_Process{Process: &event.ProcessActivity{Op: event.ProcessActivity_EXIT, ExitCode: status}}
 	d.procs.exited(&h.actor, h.boot)
+	d.births.died(life{h.actor.pid, startNs(h.actor.start)})
 	d.emit(ev)
 	return nil
 }

@@ -146,6 +146,7 @@ func (s *Sensor) Stats() map[string]Counts {
 		c := out["sensitive"]
 		c.Filtered += s.dec.unlisted.Load()
 		out["sensitive"] = c
+		out["lineage"] = s.dec.births.counts()
 	}
 	return out
 }

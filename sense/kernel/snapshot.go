@@ -64,6 +64,7 @@ func (d *decoder) running(dir string, pid uint32, cgroup, netns uint64) *event.E
 	}
 	if st.ppid != 0 {
 		p.Parent = d.procs.describe(st.ppid)
+		d.births.born(life{st.ppid, p.Parent.StartNs}, life{pid, st.start})
 	}
 	cwd, _ := os.Readlink(dir + "/cwd") // kernel threads have none
 	p.Cwd = clean(cwd)
