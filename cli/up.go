@@ -27,6 +27,7 @@ import (
 	"github.com/ringwall/ringwall/doctor"
 	"github.com/ringwall/ringwall/health"
 	"github.com/ringwall/ringwall/identity"
+	"github.com/ringwall/ringwall/respond"
 )
 
 // Config is the whole configuration file.
@@ -177,7 +178,8 @@ func loopback(data, address string, shown *metrics, start func(string, func(cont
 	registry.MustRegister(shown)
 	door := &api.Loopback{Address: address, Token: token, Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Healthy: func() error {
 		for _, c := range shown.board.Components() {
-			if c.State == health.Off.String() && c.Name != "" && !strings.HasPrefix(c.Name, "sensor.") {
+			// What was switched off or may not be done here is no illness; `status` tells it.
+			if c.State == health.Off.String() && c.Name != "" && !strings.HasPrefix(c.Name, "sensor.") && !strings.HasPrefix(c.Name, respond.Name+".") {
 				return fmt.Errorf("%s is off: %s", c.Name, c.Reason)
 			}
 		}

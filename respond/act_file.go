@@ -74,7 +74,24 @@ func (h *hide) undo(_ context.Context, _ *action.Order, inv *inverse) (string, e
 	if err := json.Unmarshal(inv.Part, &m); err != nil {
 		return "", fmt.Errorf("its manifest cannot be read: %w", err)
 	}
-	return h.store.Restore(&m)
+	note, err := h.store.Restore(&m)
+	if err == nil {
+		h.store.Clear(h.made())
+	}
+	return note, err
+}
+
+// made lists every folder that was made for a quarantine the journal knows of. The first
+// file's outlive it while a second lies in them; who comes last takes them away.
+func (h *hide) made() (out []string) {
+	for _, rec := range h.e.Records() {
+		var inv inverse
+		var m quarantine.Manifest
+		if rec.Kind == action.QuarantineFile && json.Unmarshal(rec.Inverse, &inv) == nil && json.Unmarshal(inv.Part, &m) == nil {
+			out = append(out, m.Made...)
+		}
+	}
+	return out
 }
 
 func (h *hide) resume(live []held) error {

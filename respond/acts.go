@@ -8,7 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ringwall/ringwall/action"
 	"github.com/ringwall/ringwall/event"
@@ -76,24 +79,42 @@ func (e *Enforcer) open() error {
 		return fmt.Errorf("respond: %w", err)
 	}
 	e.host = &host{cfg: &e.cfg, opt: &e.opt, ns: e.ns, diag: diag}
-	var root error
-	if os.Geteuid() != 0 {
-		root = errors.New("needs root")
-	}
 	table, err := address.Open(e.ns)
-	add(action.BlockAddress, &block{e, table}, errors.Join(root, err))
-	add(action.CutConnection, &cut{e, diag}, root)
-	add(action.KillTree, &kill{e}, root)
+	add(action.BlockAddress, &block{e, table}, lacking(err, unix.CAP_NET_ADMIN))
+	add(action.CutConnection, &cut{e, diag}, lacking(nil, unix.CAP_NET_ADMIN))
+	add(action.KillTree, &kill{e}, lacking(nil, unix.CAP_KILL))
 	store, err := quarantine.Open(e.opt.Root, e.cfg.Folder, e.cfg.WebRoots)
-	add(action.QuarantineFile, &hide{e, store}, errors.Join(root, err))
+	add(action.QuarantineFile, &hide{e, store}, lacking(err, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER))
 	wall, err := isolate.Open(e.ns)
-	add(action.IsolateHost, &apart{e, wall}, errors.Join(root, err))
+	add(action.IsolateHost, &apart{e, wall}, lacking(err, unix.CAP_NET_ADMIN))
 	state, reason := health.On, ""
 	if len(e.cannot) > 0 {
 		state, reason = health.Degraded, fmt.Sprintf("%d of %d kinds of action cannot be done here", len(e.cannot), len(action.Sequence))
 	}
 	e.opt.Board.Set(Name, state, reason)
 	return nil
+}
+
+// lacking names the capabilities of these that the process does not have; an error that
+// was found already is theirs then. A unit gives capabilities without root, and a
+// container root without capabilities.
+func lacking(err error, caps ...int) error {
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var have [2]unix.CapUserData
+	if e := unix.Capget(&head, &have[0]); e != nil {
+		return fmt.Errorf("ask for the own capabilities: %w", e)
+	}
+	names := map[int]string{unix.CAP_NET_ADMIN: "CAP_NET_ADMIN", unix.CAP_KILL: "CAP_KILL", unix.CAP_DAC_OVERRIDE: "CAP_DAC_OVERRIDE", unix.CAP_FOWNER: "CAP_FOWNER"}
+	var lack []string
+	for _, c := range caps {
+		if have[c/32].Effective&(1<<(c%32)) == 0 {
+			lack = append(lack, names[c])
+		}
+	}
+	if len(lack) > 0 {
+		return fmt.Errorf("needs %s: run as root, or with deploy/systemd/enforce.conf", strings.Join(lack, ", "))
+	}
+	return err
 }
 
 func (inv *inverse) left() time.Duration {

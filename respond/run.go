@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/ringwall/ringwall/action"
@@ -158,11 +160,13 @@ func (e *Enforcer) Off(ctx context.Context) error {
 	defer pass()
 	var errs []error
 	e.settled = true // nothing is finished or put up again now
-	for _, recs := range e.live() {
-		for _, rec := range recs {
-			if _, err := e.takeBack(ctx, rec.ID, action.Undone, "undone by off"); err != nil {
-				errs = append(errs, err)
-			}
+	all := slices.Concat(slices.Collect(maps.Values(e.live()))...)
+	// Last done, first undone: each then finds the world as it left it, such as the time
+	// of a folder out of which it took a file.
+	slices.SortFunc(all, func(a, b held) int { return b.Updated.Compare(a.Updated) })
+	for _, rec := range all {
+		if _, err := e.takeBack(ctx, rec.ID, action.Undone, "undone by off"); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	for _, a := range e.acts {

@@ -73,8 +73,14 @@ func (s *Store) Restore(m *Manifest) (note string, err error) {
 // set-id bits and reading needs none.
 func (s *Store) dress(f *os.File, m *Manifest) error {
 	fd := int(f.Fd())
-	if err := unix.Fchown(fd, int(m.UID), int(m.GID)); err != nil {
-		return fmt.Errorf("owner: %w", err)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if st.Uid != m.UID || st.Gid != m.GID { // to say it again needs CAP_CHOWN
+		if err := unix.Fchown(fd, int(m.UID), int(m.GID)); err != nil {
+			return fmt.Errorf("owner: %w", err)
+		}
 	}
 	now := xattrs(f)
 	for name, value := range m.Xattrs {
@@ -124,15 +130,18 @@ func (s *Store) tidy(m *Manifest) {
 		_ = unix.Unlinkat(int(dir.Fd()), manifestName, 0)
 		dir.Close()
 	}
-	for _, made := range slices.Backward(m.Made) {
-		up, err := s.openDir(path.Dir(made))
-		if err != nil {
-			continue
-		}
-		err = unix.Unlinkat(int(up.Fd()), path.Base(made), unix.AT_REMOVEDIR)
-		up.Close()
-		if err != nil && !errors.Is(err, unix.ENOENT) {
-			return
+	s.Clear(m.Made)
+}
+
+// Clear removes folders that were made for quarantines, innermost first, as far as they
+// are empty.
+func (s *Store) Clear(made []string) {
+	made = slices.Clone(made)
+	slices.SortFunc(made, func(a, b string) int { return len(b) - len(a) })
+	for _, m := range slices.Compact(made) {
+		if up, err := s.openDir(path.Dir(m)); err == nil {
+			_ = unix.Unlinkat(int(up.Fd()), path.Base(m), unix.AT_REMOVEDIR)
+			up.Close()
 		}
 	}
 }
