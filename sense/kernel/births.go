@@ -5,6 +5,9 @@ package kernel
 import (
 	"container/list"
 	"sync"
+	"time"
+
+	"github.com/ringwall/ringwall/event"
 )
 
 // Descendant is a process that was born below another one.
@@ -169,11 +172,29 @@ func (t *births) counts() Counts {
 	return Counts{Seen: t.seen, Lost: t.forgotten}
 }
 
+// settleLong is the longest wait for records that lie in the ring. Reading is at most
+// gatherBusy late unless the machine has no processor to spare.
+const settleLong = time.Second
+
+// settle waits until what the kernel had told when it was called is decoded.
+func (s *Sensor) settle() {
+	now := event.BootNow()
+	for end := time.Now().Add(settleLong); s.seen.Load() < now && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		r := s.wake.Load()
+		if r == nil {
+			return // nothing more will be decoded
+		}
+		_ = r.Flush() // closed meanwhile: the next look says so
+	}
+}
+
 // Lineage gives the living processes that descend from one by birth, whatever became of
-// those between, parents before their children. It knows the births since the sensor
-// started, those of whatever ran then, and at most MaxProcesses lives; Stats tells under
-// "lineage" how many births were seen and how many lives it had to forget (Lost). startNs
-// is the start of an event's actor. Safe for many goroutines.
-func (s *Sensor) Lineage(pid uint32, startNsBoot uint64) []Descendant {
-	return s.dec.births.descendants(life{pid, startNs(startNsBoot)})
+// those between, parents before their children. It knows the births that the kernel told
+// of before it was called, for which it may wait (gatherBusy, at most settleLong), those
+// of what ran when the sensor started, and at most MaxProcesses lives; Stats tells under
+// "lineage" how many births were seen and how many lives were forgotten (Lost). start is
+// the StartNs of an event's actor. Safe for many goroutines.
+func (s *Sensor) Lineage(pid uint32, start uint64) []Descendant {
+	s.settle()
+	return s.dec.births.descendants(life{pid, startNs(start)})
 }

@@ -127,6 +127,28 @@ func TestBirthsOfNobody(t *testing.T) {
 	}
 }
 
+// TestLineageIsCurrent: a birth is told at once, though records are read in bursts. Only a
+// reader that gets no processor for a second may miss one.
+func TestLineageIsCurrent(t *testing.T) {
+	s, _ := start(t, nil)
+	self, err := readStat("/proc", uint32(os.Getpid()))
+	must(t, err)
+	missed := 0
+	for range 50 {
+		child := exec.Command("/bin/sleep", "60")
+		must(t, child.Start())
+		found := s.Lineage(uint32(os.Getpid()), self.start)
+		if !slices.ContainsFunc(found, func(d Descendant) bool { return d.PID == uint32(child.Process.Pid) }) {
+			missed++
+		}
+		_ = child.Process.Kill()
+		_ = child.Wait()
+	}
+	if missed > 10 {
+		t.Errorf("%d of 50 births were not told at once", missed)
+	}
+}
+
 // TestLineage: the sensor finds an orphan that shed session, group and descriptors below
 // its grandparent, and not below another.
 func TestLineage(t *testing.T) {

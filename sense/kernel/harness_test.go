@@ -44,10 +44,10 @@ func (r *recorder) count() int {
 	return len(r.events)
 }
 
-// find gives the first event that fits, waiting for it up to five seconds.
+// find gives the first event that fits, waiting for it up to half a minute.
 func (r *recorder) find(t *testing.T, what string, fits func(*event.Event) bool) *event.Event {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); ; {
+	for end := time.Now().Add(30 * time.Second); ; {
 		for _, e := range r.all() {
 			if fits(e) {
 				return e
@@ -99,7 +99,7 @@ func start(t testing.TB, change func(*Config)) (*Sensor, *recorder) {
 			t.Error(err)
 		}
 	})
-	for end := time.Now().Add(10 * time.Second); s.opt.Board.Components()[0].State == "off"; {
+	for end := time.Now().Add(time.Minute); s.opt.Board.Components()[0].State == "off"; {
 		if time.Now().After(end) {
 			t.Fatal("the sensor did not start: ", s.opt.Board.Components()[0].Reason)
 		}

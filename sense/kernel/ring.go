@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf/ringbuf"
@@ -50,17 +51,19 @@ func pause(n int, while time.Duration) time.Duration {
 }
 
 // read decodes one ring until ctx ends and the ring is drained. A poll of 0 waits for a
-// wake-up.
-func (s *Sensor) read(ctx context.Context, r *ringbuf.Reader, poll time.Duration) {
+// wake-up. It keeps in seen the boot time up to which all records are decoded.
+func (s *Sensor) read(ctx context.Context, r *ringbuf.Reader, poll time.Duration, seen *atomic.Uint64) {
 	var rec ringbuf.Record
 	last := time.Now()
 	for {
 		if poll > 0 {
 			r.SetDeadline(time.Now().Add(poll))
 		}
+		at := event.BootNow()
 		err := r.ReadInto(&rec)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, ringbuf.ErrFlushed):
+			seen.Store(at) // nothing was left
 			if ctx.Err() != nil {
 				return
 			}
@@ -76,6 +79,9 @@ func (s *Sensor) read(ctx context.Context, r *ringbuf.Reader, poll time.Duration
 				s.bad.Add(1)
 			}
 			if r.AvailableBytes() == 0 {
+				if at = event.BootNow(); r.AvailableBytes() == 0 {
+					seen.Store(at)
+				}
 				break
 			}
 			err = r.ReadInto(&rec)

@@ -66,6 +66,9 @@ type Sensor struct {
 	lastTold      int64
 	lastBeat      uint64
 	closed, dirty bool
+
+	seen atomic.Uint64                  // boot time up to which the precious ring is decoded
+	wake atomic.Pointer[ringbuf.Reader] // of the precious ring; nil unless Run runs
 }
 
 // New loads the programs (or opens the shared set) and makes the rings. Nothing is
@@ -242,9 +245,11 @@ func (s *Sensor) Run(ctx context.Context) error {
 	s.dec.snapshot(&s.cfg)
 	s.tellHealth()
 	var wg sync.WaitGroup
-	wg.Go(func() { s.read(ctx, readers[0], 0) })
+	s.wake.Store(readers[0])
+	defer s.wake.Store(nil)
+	wg.Go(func() { s.read(ctx, readers[0], 0, &s.seen) })
 	// Bulk records do not wake the reader one by one.
-	wg.Go(func() { s.read(ctx, readers[1], 100*time.Millisecond) })
+	wg.Go(func() { s.read(ctx, readers[1], 100*time.Millisecond, new(atomic.Uint64)) })
 	s.watch(ctx)
 	// No more records; then the readers drain the rings and end themselves (closing a ring
 	// under its reader is not safe).
