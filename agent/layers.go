@@ -84,6 +84,9 @@ func (a *Agent) found(f *verdict.Finding) {
 // Stages counts what each stage of each layer on this host has done.
 func (a *Agent) Stages() []funnel.StageCounts {
 	var out []funnel.StageCounts
+	if a.enforce != nil {
+		out = a.enforce.Counts()
+	}
 	l := a.layers.Load()
 	if l.network != nil {
 		out = append(out, l.network.Counts()...)

@@ -15,6 +15,7 @@
 package behaviour
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ import (
 	"github.com/ringwall/ringwall/behaviour/trace"
 	"github.com/ringwall/ringwall/entity"
 	"github.com/ringwall/ringwall/event"
+	"github.com/ringwall/ringwall/funnel"
 	"github.com/ringwall/ringwall/graph"
 	"github.com/ringwall/ringwall/health"
 	"github.com/ringwall/ringwall/verdict"
@@ -45,12 +47,15 @@ type Judge struct {
 	bundle string
 	told   told
 	places places
+	funnel *funnel.Funnel[*deed]
 }
 
 // New makes a judge over an empty graph. Correlations among the rules are followed
 // where rules is a *sigma.Set.
 func New(g *graph.Graph, rules Matcher, bundle string) *Judge {
-	return &Judge{g: g, rules: newRules(g, rules), bundle: bundle, board: map[string]*health.Board{}, told: newTold(), places: newPlaces()}
+	j := &Judge{g: g, rules: newRules(g, rules), bundle: bundle, board: map[string]*health.Board{}, told: newTold(), places: newPlaces()}
+	j.funnel = funnel.New("behaviour", funnel.Func("sigma", j.named), funnel.Func("trace", j.placed))
+	return j
 }
 
 // SetRules puts other rules in place of those in use. What a correlation had gathered
@@ -72,12 +77,9 @@ func (j *Judge) See(ev *event.Event) []Judged {
 	case *event.Event_Finding:
 		return j.Place(ev, p.Finding)
 	}
-	fact := j.g.Add(ev)
-	hits := j.rules.match(ev, fact)
-	if len(hits) == 0 {
-		return nil
-	}
-	return j.local(ev, fact, hits)
+	d := &deed{ev: ev, fact: j.g.Add(ev)}
+	j.funnel.Judge(context.Background(), d)
+	return d.out
 }
 
 func stateOf(s string) health.State {

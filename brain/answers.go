@@ -14,6 +14,7 @@ import (
 	"github.com/ringwall/ringwall/action"
 	"github.com/ringwall/ringwall/archive"
 	"github.com/ringwall/ringwall/feed"
+	"github.com/ringwall/ringwall/funnel"
 	"github.com/ringwall/ringwall/identity"
 	"github.com/ringwall/ringwall/intel/reputation"
 	"github.com/ringwall/ringwall/intel/risk"
@@ -28,6 +29,15 @@ var errNotHere = fmt.Errorf("%w: this build cannot do that yet", ErrInput)
 
 // Tenants lists who is served.
 func (b *Brain) Tenants() []string { return b.cfg.Tenants }
+
+// Stages counts, per tenant, what each stage that judges here has done.
+func (b *Brain) Stages() map[string][]funnel.StageCounts {
+	out := map[string][]funnel.StageCounts{}
+	for t, w := range b.workers {
+		out[t] = w.stages()
+	}
+	return out
+}
 
 // Findings lists what was found since start or, further back, what the archive holds.
 func (b *Brain) Findings(ctx context.Context, q FindingQuery) ([]*verdict.Finding, error) {

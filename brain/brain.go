@@ -137,7 +137,7 @@ func Open(ctx context.Context, cfg Config, opt Options) (*Brain, error) {
 	own := risk.NewMemory()
 	for _, t := range cfg.Tenants {
 		w := newWorker(t, rules, cfg, ex, intel.NewStage(b.lists, own), own, out, opt.Log)
-		if err := w.learn.Load(b.exposureFile(t)); err != nil {
+		if err := w.shown.Learner().Load(b.exposureFile(t)); err != nil {
 			return nil, err
 		}
 		b.workers[t] = w
@@ -255,7 +255,7 @@ func (b *Brain) Run(ctx context.Context) error {
 	err = consumer.Run(ctx, func(d *bus.Delivery) { b.deliver(ctx, d) })
 	judge.Wait()
 	for t, w := range b.workers { // the judges have ended: their state is ours
-		if err := w.learn.Save(b.exposureFile(t)); err != nil {
+		if err := w.shown.Learner().Save(b.exposureFile(t)); err != nil {
 			b.opt.Log.Warn("learned exposure not saved", "tenant", t, "error", err)
 		}
 	}

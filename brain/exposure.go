@@ -30,7 +30,7 @@ func (b *Brain) learnOn(ctx context.Context) {
 		}
 		for t, w := range b.workers {
 			var err error
-			if w.do(ctx, func() { err = w.learn.Save(b.exposureFile(t)) }) == nil && err != nil {
+			if w.do(ctx, func() { err = w.shown.Learner().Save(b.exposureFile(t)) }) == nil && err != nil {
 				b.opt.Log.Warn("learned exposure not saved", "tenant", t, "error", err)
 			}
 		}
@@ -43,6 +43,6 @@ func (b *Brain) Exposure(ctx context.Context, tenant, host string) (out []exposu
 	if w == nil {
 		return nil, fmt.Errorf("tenant %q: %w", tenant, ErrNotFound)
 	}
-	err = w.do(ctx, func() { out = w.learn.Policy(host, time.Now()) })
+	err = w.do(ctx, func() { out = w.shown.Learner().Policy(host, time.Now()) })
 	return out, err
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/ringwall/ringwall/decide"
 	"github.com/ringwall/ringwall/health"
-	"github.com/ringwall/ringwall/intel"
 	"github.com/ringwall/ringwall/intel/reputation"
 )
 
@@ -46,7 +45,7 @@ func (b *Brain) Prepare(ctx context.Context, cfg Config) (apply func(context.Con
 				w.judge.SetRules(rules)
 				w.decide.Set(cfg.Policy, ex)
 				w.except = ex
-				w.intel = intel.NewStage(lists, w.own)
+				w.intel.SetLists(lists)
 			})
 			if err != nil {
 				return nil, err

@@ -15,6 +15,7 @@ import (
 	"github.com/ringwall/ringwall/decide"
 	"github.com/ringwall/ringwall/entity"
 	"github.com/ringwall/ringwall/event"
+	"github.com/ringwall/ringwall/funnel"
 	"github.com/ringwall/ringwall/graph"
 	"github.com/ringwall/ringwall/intel"
 	"github.com/ringwall/ringwall/intel/risk"
@@ -27,8 +28,7 @@ import (
 type worker struct {
 	tenant string
 	judge  *behaviour.Judge
-	probe  *exposure.Probing
-	learn  *exposure.Learner
+	shown  *exposure.Stage
 	intel  *intel.Stage
 	own    *risk.Memory
 	fold   *incident.Builder
@@ -74,7 +74,7 @@ const queueLen = 32768
 func newWorker(tenant string, rules behaviour.Matcher, cfg Config, ex *decide.Exceptions, in *intel.Stage, own *risk.Memory, out outlets, log *slog.Logger) *worker {
 	g := graph.New(tenant, cfg.Graph)
 	return &worker{
-		tenant: tenant, judge: behaviour.New(g, rules, cfg.bundle), probe: exposure.NewProbing(), learn: exposure.NewLearner(cfg.Exposure), intel: in, own: own, hold: newHold(), fold: incident.New(tenant, g, cfg.Incident),
+		tenant: tenant, judge: behaviour.New(g, rules, cfg.bundle), shown: exposure.NewStage(exposure.NewProbing(), exposure.NewLearner(cfg.Exposure)), intel: in, own: own, hold: newHold(), fold: incident.New(tenant, g, cfg.Incident),
 		decide: decide.New(cfg.Policy, ex), except: ex, log: log, now: time.Now, out: out,
 		queue: make(chan *event.Event, queueLen), calls: make(chan func()),
 	}
@@ -115,6 +115,12 @@ func (w *worker) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// stages counts what the stages of the brain have done for this tenant. Safe for many
+// goroutines.
+func (w *worker) stages() []funnel.StageCounts {
+	return slices.Concat(w.shown.Counts(), w.judge.Counts(), w.intel.Counts())
 }
 
 // do runs f on the worker's goroutine and waits for it.
@@ -166,16 +172,7 @@ func (w *worker) judgeOne(ev *event.Event) {
 	for _, j := range judged {
 		w.found(j, ev)
 	}
-	found := w.intel.See(ev)
-	if f := w.probe.See(ev); f != nil {
-		found = append(found, f)
-	}
-	if !w.replaying { // what is judged again at start was learned from then
-		if f := w.learn.See(ev); f != nil {
-			found = append(found, f)
-		}
-	}
-	for _, f := range found {
+	for _, f := range append(w.intel.See(ev), w.shown.See(ev, w.replaying)...) {
 		for _, j := range w.judge.Place(ev, f) {
 			w.found(j, ev)
 		}

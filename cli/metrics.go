@@ -17,13 +17,15 @@ import (
 type metrics struct {
 	board  *health.Board
 	brain  *brain.Brain
-	stages func() []funnel.StageCounts // of the agent in this process; nil without one
+	tenant string                      // of the agent in this process
+	stages func() []funnel.StageCounts // of that agent; nil without one
 	seen   func() uint64
 }
 
 var (
-	stageItems  = desc("stage_items_total", "Items by what the stage did with them: in, white, black, passed, errors.", "layer", "stage", "outcome")
-	stageTime   = desc("stage_seconds", "Time of a judgement, upper bound of its bucket, by quantile.", "layer", "stage", "quantile")
+	stageItems  = desc("stage_items_total", "Items by what the stage did with them: in, white, black, grey (passed on), errors.", "tenant", "layer", "stage", "outcome")
+	stageTime   = desc("stage_seconds", "Time of a judgement, upper bound of its bucket, by quantile.", "tenant", "layer", "stage", "quantile")
+	stageBusy   = desc("stage_busy_seconds_total", "Time of all judgements together.", "tenant", "layer", "stage")
 	lostEvents  = desc("lost_total", "Events lost, by sensor and class.", "class")
 	componentUp = desc("component_up", "1 on, 0.5 degraded, 0 off.", "component")
 	counts      = desc("count", "What the brain has done and holds.", "what")
@@ -36,7 +38,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{stageItems, stageTime, lostEvents, componentUp, counts, agentSeen} {
+	for _, d := range []*prometheus.Desc{stageItems, stageTime, stageBusy, lostEvents, componentUp, counts, agentSeen} {
 		c <- d
 	}
 }
@@ -49,15 +51,25 @@ func (m *metrics) Collect(c chan<- prometheus.Metric) {
 	total := func(d *prometheus.Desc, v uint64, labels ...string) {
 		c <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
+	show := func(tenant string, stages []funnel.StageCounts) {
+		for _, s := range stages {
+			for outcome, n := range map[string]uint64{"in": s.In, "white": s.White, "black": s.Black, "grey": s.Passed, "errors": s.Errors} {
+				total(stageItems, n, tenant, s.Layer, s.Stage, outcome)
+			}
+			if s.Layer == "network" && s.Stage == "intercept" {
+				continue // in the kernel, where nobody looks at the clock
+			}
+			gauge(stageTime, s.P50.Seconds(), tenant, s.Layer, s.Stage, "0.5")
+			gauge(stageTime, s.P99.Seconds(), tenant, s.Layer, s.Stage, "0.99")
+			c <- prometheus.MustNewConstMetric(stageBusy, prometheus.CounterValue, s.Busy.Seconds(), tenant, s.Layer, s.Stage)
+		}
+	}
 	if m.stages != nil {
 		total(agentSeen, m.seen())
-		for _, s := range m.stages() {
-			for outcome, n := range map[string]uint64{"in": s.In, "white": s.White, "black": s.Black, "passed": s.Passed, "errors": s.Errors} {
-				total(stageItems, n, s.Layer, s.Stage, outcome)
-			}
-			gauge(stageTime, s.P50.Seconds(), s.Layer, s.Stage, "0.5")
-			gauge(stageTime, s.P99.Seconds(), s.Layer, s.Stage, "0.99")
-		}
+		show(m.tenant, m.stages())
+	}
+	for tenant, stages := range m.brain.Stages() {
+		show(tenant, stages)
 	}
 	for class, n := range m.board.LossTotals() {
 		total(lostEvents, n, class)

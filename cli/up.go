@@ -142,7 +142,7 @@ func run(cmd *cobra.Command, g *global, withAgent bool, listen string) error {
 			return err
 		}
 		a.OnReady(func() { host.Ready(cmd.OutOrStdout(), "this host", board) })
-		shown.stages, shown.seen = a.Stages, a.Seen
+		shown.tenant, shown.stages, shown.seen = string(localTenant), a.Stages, a.Seen
 		start("agent", a.Run)
 	} else {
 		fmt.Fprintln(cmd.OutOrStdout(), "ready: brain in", data)
@@ -194,21 +194,24 @@ func loopback(data, address string, shown *metrics, start func(string, func(cont
 	return nil
 }
 
+// localTenant is whose the agent beside the brain is.
+const localTenant = identity.Tenant("default")
+
 // localAgent enrols and builds the agent of this very process.
 func localAgent(b *brain.Brain, cfg agent.Config, data string, board *health.Board, log *slog.Logger) (*agent.Agent, error) {
 	name, err := host.HostName(cfg.Host)
 	if err != nil {
 		return nil, err
 	}
-	const tenant, group = identity.Tenant("default"), identity.Group("default")
-	self, err := b.Authority().NewAgent(tenant, name, group, time.Now())
+	const group = identity.Group("default")
+	self, err := b.Authority().NewAgent(localTenant, name, group, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	if err := b.PushTenant(context.Background(), string(tenant)); err != nil {
+	if err := b.PushTenant(context.Background(), string(localTenant)); err != nil {
 		return nil, err
 	}
-	secret, err := b.Secret(string(tenant))
+	secret, err := b.Secret(string(localTenant))
 	if err != nil {
 		return nil, err
 	}

@@ -48,8 +48,11 @@ func (j *Judge) judgeKnown(_ context.Context, it *item) (verdict.Verdict, error)
 	}
 	v.Evidence = []*verdict.Evidence{{What: what, Where: it.res.Path, Weight: float64(verdict.Odds(v.Score)), Engine: "known", Root: it.root()}}
 	it.res.Engines = append(it.res.Engines, Engine{Name: "known", Score: v.Score, Evidence: v.Evidence})
-	if a.Modified {
+	switch {
+	case a.Modified:
 		it.technique("T1554") // Compromise Host Software Binary
+	case a.Colour == verdict.Colour_BLACK:
+		it.technique("T1105") // Ingress Tool Transfer: the least that a listed content here says
 	}
 	return v, nil
 }

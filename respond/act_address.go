@@ -11,6 +11,7 @@ import (
 
 	"github.com/ringwall/ringwall/action"
 	"github.com/ringwall/ringwall/entity"
+	"github.com/ringwall/ringwall/funnel"
 	"github.com/ringwall/ringwall/respond/address"
 )
 
@@ -62,6 +63,17 @@ func (b *block) resume(live []held) error {
 		}
 	}
 	return b.table.Reset(holds)
+}
+
+// counts reports the kernel's set as the stage it is: the first of the network funnel.
+// What a packet costs there is not measured.
+func (b *block) counts() funnel.StageCounts {
+	met, dropped, err := b.table.Packets()
+	c := funnel.StageCounts{Layer: "network", Stage: "intercept", In: met, Black: dropped, Passed: met - min(met, dropped)}
+	if err != nil {
+		c.Errors = 1
+	}
+	return c
 }
 
 func (b *block) off() error { return b.table.Reset(nil) }

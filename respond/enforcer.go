@@ -17,6 +17,7 @@ import (
 
 	"github.com/ringwall/ringwall/action"
 	"github.com/ringwall/ringwall/event"
+	"github.com/ringwall/ringwall/funnel"
 	"github.com/ringwall/ringwall/health"
 	"github.com/ringwall/ringwall/respond/process"
 )
@@ -296,6 +297,14 @@ func (e *Enforcer) takeBack(ctx context.Context, id string, state action.State, 
 	}
 	next := &entry{Record: rec, Target: x.Target}
 	return e.end(next, state, why), nil
+}
+
+// Counts reports the stage that this enforcer holds in the kernel; none where it cannot.
+func (e *Enforcer) Counts() []funnel.StageCounts {
+	if b, ok := e.acts[action.BlockAddress].(*block); ok {
+		return []funnel.StageCounts{b.counts()}
+	}
+	return nil
 }
 
 // Record gives one.

@@ -21,7 +21,7 @@ func TestScore(t *testing.T) {
 	black := func(score float64, roots ...string) *verdict.Finding {
 		serial++
 		f := &verdict.Finding{Id: fmt.Sprint("f-", serial), Host: "web", Layer: "file", Score: score, Colour: verdict.Colour_BLACK,
-			Events:   []*verdict.EventID{{Tenant: "t", Host: "web", Epoch: 1, Seq: uint64(serial)}}}
+			Events: []*verdict.EventID{{Tenant: "t", Host: "web", Epoch: 1, Seq: uint64(serial)}}}
 		for _, r := range roots {
 			engine := "light/rule"
 			if r == "entry" {

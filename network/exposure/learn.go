@@ -68,6 +68,12 @@ func NewLearner(cfg LearnConfig) *Learner {
 // does what it never did. A new thing is told once; it is in the policy from then on,
 // marked as not learned.
 func (l *Learner) See(ev *event.Event) *verdict.Finding {
+	f, _ := l.see(ev)
+	return f
+}
+
+// see also tells whether the event is a connection that the host is known to have.
+func (l *Learner) see(ev *event.Event) (f *verdict.Finding, known bool) {
 	n := ev.GetNetwork()
 	var inbound bool
 	switch n.GetOp() {
@@ -75,40 +81,40 @@ func (l *Learner) See(ev *event.Event) *verdict.Finding {
 		inbound = true
 	case event.NetworkActivity_CONNECT:
 		if n.Failed {
-			return nil
+			return nil, false
 		}
 	default:
-		return nil
+		return nil, false
 	}
 	peer, port := n.Flow.Dst().Addr(), n.Flow.GetDstPort()
 	if inbound {
 		peer = n.Flow.Src().Addr()
 	}
 	if !peer.IsValid() || peer.IsLoopback() {
-		return nil
+		return nil, false
 	}
 	at := ev.Wall()
 	k := entryKey{ev.Host, inbound, n.Flow.GetProto(), port, network(peer, inbound)}
-	first, known := l.hosts[ev.Host]
-	if !known {
+	first, met := l.hosts[ev.Host]
+	if !met {
 		first = at
 		l.hosts[ev.Host] = at
 	}
 	e := l.seen[k]
 	if e != nil {
 		e.touch(at)
-		return nil
+		return nil, true
 	}
 	if l.count[ev.Host] >= l.cfg.Most {
-		return nil // a host that does everything has no policy to be outside of
+		return nil, false // a host that does everything has no policy to be outside of
 	}
 	learning := at.Sub(first) < l.cfg.Learn
 	l.count[ev.Host]++
 	l.seen[k] = &Entry{Host: k.host, Inbound: inbound, Proto: k.proto, Port: port, Peer: k.peer, Count: 1, Days: 1, First: at, Last: at, Learned: learning}
 	if learning {
-		return nil
+		return nil, false
 	}
-	return outside(ev, l.seen[k])
+	return outside(ev, l.seen[k]), false
 }
 
 func (e *Entry) touch(at time.Time) {

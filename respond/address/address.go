@@ -186,22 +186,24 @@ func (t *Table) Blocked(p netip.Prefix) (bool, error) {
 	return covers(elements, p), nil
 }
 
-// Dropped is the number of packets that the rules dropped since the table was built.
-func (t *Table) Dropped() (packets uint64, err error) {
+// Packets tells how many the table has met, and how many of them it dropped, since it
+// was built: with the first block, and after a change of prefixes or a reset.
+func (t *Table) Packets() (met, dropped uint64, err error) {
 	there, err := t.exists()
 	if err != nil || !there {
-		return 0, err
+		return 0, 0, err
 	}
 	for _, ch := range chains() {
 		rules, err := t.conn().GetRules(ch.Table, ch)
 		if err != nil {
-			return 0, fmt.Errorf("list the rules of %s: %w", ch.Name, err)
+			return 0, 0, fmt.Errorf("list the rules of %s: %w", ch.Name, err)
 		}
 		for _, r := range rules {
-			packets += counted(r)
+			m, d := counted(r)
+			met, dropped = met+m, dropped+d
 		}
 	}
-	return packets, nil
+	return met, dropped, nil
 }
 
 // canonical unmaps IPv4 in IPv6 and clears host bits.

@@ -97,6 +97,7 @@ func (t *Table) rebuild() error {
 			// other end does not hang on it.
 			c.AddRule(&nftables.Rule{Table: ch.Table, Chain: ch, Exprs: resets()})
 		}
+		c.AddRule(&nftables.Rule{Table: ch.Table, Chain: ch, Exprs: []expr.Any{&expr.Counter{}}})
 		for _, name := range setNames {
 			if source {
 				c.AddRule(&nftables.Rule{Table: ch.Table, Chain: ch, Exprs: drop(sets[name], true)})
@@ -275,11 +276,15 @@ func drop(s *nftables.Set, source bool) []expr.Any {
 	}
 }
 
-func counted(r *nftables.Rule) uint64 {
+// counted reads a rule's counter: a rule of nothing else counts what is met.
+func counted(r *nftables.Rule) (met, dropped uint64) {
 	for _, e := range r.Exprs {
 		if c, ok := e.(*expr.Counter); ok {
-			return c.Packets
+			if len(r.Exprs) == 1 {
+				return c.Packets, 0
+			}
+			return 0, c.Packets
 		}
 	}
-	return 0
+	return 0, 0
 }
