@@ -242,7 +242,7 @@ func (h *offHost) order(kind action.Kind, subject *entity.Sighting) {
 	now := time.Now()
 	o := action.Order{ID: fmt.Sprintf("a-off-%d-%d", now.UnixNano(), len(h.sent)), Tenant: h.tenant, Host: "victim", Kind: kind, Subject: subject, Incident: "i-1", Reason: "test",
 		Stage: action.Enforce, Ordered: now, Deadline: now.Add(time.Hour)}
-	raw, err := json.Marshal(action.Command{Order: &o, Who: "test"})
+	raw, err := json.Marshal(action.Command{Orders: []action.Order{o}, Who: "test"})
 	if err != nil {
 		h.t.Fatal(err)
 	}
