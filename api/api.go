@@ -1,146 +1,256 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package api is the door for people and programs: HTTP with JSON over a unix
-// socket for the command line, and health and metrics on loopback.
+// Package api is the one door for people and programs: operations over HTTP with an
+// OpenAPI 3.1 document made from their types. The console and the command line use
+// nothing else.
 //
-// In come requests; out go rows and objects of the brain, and events as they
-// happen (one JSON document a line). It believes the kernel for who is at the
-// socket (SO_PEERCRED) and a token file for who is on loopback.
+// In come requests, over the host's unix socket from root and the owner, and over TCP
+// from whom package access lets in; out go the words of words.go. It believes the
+// principal that the transport put into the context, and asks it before every
+// operation.
 //
-// The worst trap: a browser page can reach loopback. The loopback door checks Host
-// and Origin before it looks at the token.
+// The worst trap: an operation that names no permission. Register refuses it, so that
+// nothing is open by being forgotten.
 package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/ringwall/ringwall/action"
+	"github.com/ringwall/ringwall/api/access"
 	"github.com/ringwall/ringwall/brain"
+	"github.com/ringwall/ringwall/ledger"
 	"github.com/ringwall/ringwall/network/exposure"
-	"github.com/ringwall/ringwall/verdict"
 )
 
-// Backend is what the doors show (package brain).
+// Backend is what the API asks. Its errors wrap brain.ErrNotFound, brain.ErrInput or
+// ledger.ErrChanged where the request is at fault.
 type Backend interface {
 	Tenants() []string
-	Findings(ctx context.Context, q brain.FindingQuery) ([]*verdict.Finding, error)
+	Status(ctx context.Context) brain.Status
 	Follow(ctx context.Context, tenant string) <-chan brain.Update
-	Incidents(ctx context.Context, tenant string) ([]*verdict.Incident, error)
-	Incident(ctx context.Context, tenant, id string) (*verdict.Incident, error)
+
+	Findings(ctx context.Context, tenant string, q ledger.FindingQuery) ([]ledger.ListedFinding, string, error)
+	Finding(ctx context.Context, tenant, id string) (ledger.ListedFinding, error)
+
+	Incidents(ctx context.Context, tenant string, q ledger.IncidentQuery) ([]ledger.ListedIncident, string, error)
+	Incident(ctx context.Context, tenant, id string) (ledger.ListedIncident, error)
+	History(ctx context.Context, tenant, id string) ([]ledger.Change, error)
+	Picture(ctx context.Context, tenant, id string) (*brain.Picture, error)
 	Trace(ctx context.Context, tenant, id string) (*brain.Story, error)
-	Actions(ctx context.Context, tenant string) ([]action.Record, error)
+	SetDesk(ctx context.Context, tenant, id, who string, of int64, status, assignee string) (ledger.ListedIncident, error)
+	Notes(ctx context.Context, tenant, incident string) ([]ledger.Note, error)
+	AddNote(ctx context.Context, tenant, id, who, text string) (ledger.Note, error)
+
+	Actions(ctx context.Context, tenant string, q ledger.ActionQuery) ([]action.Record, string, error)
+	Action(ctx context.Context, tenant, id string) (*action.Record, []ledger.ActionStep, error)
 	Undo(ctx context.Context, tenant, id, who string) error
 	Off(ctx context.Context, tenant, who string) error
+
 	Hunt(ctx context.Context, tenant, sql string, limit brain.HuntLimit, row func([]any) error) (brain.HuntEnd, error)
-	Intel(ctx context.Context, tenant, value string) (any, error)
-	Enroll(ctx context.Context, tenant, host, group string, life time.Duration) (string, error)
-	Status(ctx context.Context) brain.Status
-	Exposure(ctx context.Context, tenant, host string) ([]exposure.Entry, error)
+	Hunts(ctx context.Context, tenant string) ([]ledger.Hunt, error)
+	SaveHunt(ctx context.Context, tenant, who string, h ledger.Hunt) (ledger.Hunt, error)
+	DropHunt(ctx context.Context, tenant, who, id string) error
 	Record(ctx context.Context, tenant string, since time.Time, w io.Writer) error
+
+	Intel(ctx context.Context, tenant, value string) (brain.IntelAnswer, error)
+	Exposure(ctx context.Context, tenant, host string) ([]exposure.Entry, error)
+	Enroll(ctx context.Context, tenant, host, group string, life time.Duration) (string, error)
+	AuditTail(ctx context.Context, tenant string, n int) ([]ledger.Entry, error)
 }
 
-// Server answers on the unix socket.
+// Server answers the API. Safe for many goroutines.
 type Server struct {
 	back Backend
+	log  *slog.Logger
 	mux  *http.ServeMux
+	api  huma.API
 }
 
-// New makes the server over a backend.
-func New(back Backend) *Server {
-	s := &Server{back: back, mux: http.NewServeMux()}
-	s.routes()
+// Title of the document.
+const Title = "Ringwall API"
+
+// New joins the API to a brain. Version is the product's.
+func New(back Backend, version string, log *slog.Logger) *Server {
+	s := &Server{back: back, log: log, mux: http.NewServeMux()}
+	config := huma.DefaultConfig(Title, version)
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "/v1/openapi", "", ""
+	config.CreateHooks = nil // no $schema links: answers name no place
+	config.Info.Description = "Findings, incidents, actions and everything else that Ringwall knows. Times are RFC 3339 in UTC; lists go by cursor: pass `next` as `after`. Errors are RFC 9457 problems."
+	config.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"token":   {Type: "http", Scheme: "bearer", Description: "An API token, see POST /v1/tokens"},
+		"session": {Type: "apiKey", In: "cookie", Name: "__Host-ringwall", Description: "A log-in; changes also need the header X-Ringwall-CSRF"},
+	}
+	s.api = humago.New(s.mux, config)
+	s.operations()
 	return s
 }
 
-// Handler is the routes without a door, for tests.
+func (s *Server) operations() {
+	s.statusOps()
+	s.findingOps()
+	s.incidentOps()
+	s.actionOps()
+	s.huntOps()
+	s.hostOps()
+	s.auditOps()
+}
+
+// Handler serves requests whose principal is in the context already, see As.
 func (s *Server) Handler() http.Handler { return s.mux }
 
-// Run serves the unix socket at path (0600) until ctx ends. A socket left by a dead
-// process is replaced; a live one is an error.
-func (s *Server) Run(ctx context.Context, path string) error {
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		c.Close()
-		return fmt.Errorf("listen on %s: another ringwall answers there; stop it or choose another --data", path)
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("listen on %s: %w", path, err)
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("listen on %s: %w", path, err)
-	}
-	// No umask for it: that is the whole process's, and folders made meanwhile by others
-	// could not be entered. Until the mode is set the folder (0700) and the peer check guard.
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return fmt.Errorf("listen on %s: %w", path, err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		l.Close()
-		return fmt.Errorf("listen on %s: %w", path, err)
-	}
-	srv := &http.Server{
-		Handler: s.mux, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 64 << 10,
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return withPeer(ctx, c) },
-		BaseContext: func(net.Listener) context.Context { return ctx },
-	}
-	stop := context.AfterFunc(ctx, func() { srv.Close() })
-	defer stop()
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve %s: %w", path, err)
-	}
-	return nil
+// OpenAPI is the document.
+func (s *Server) OpenAPI() *huma.OpenAPI { return s.api.OpenAPI() }
+
+type principalKey struct{}
+
+// As puts the principal into a request's context; only transports call it.
+func As(ctx context.Context, p *access.Principal) context.Context {
+	return context.WithValue(ctx, principalKey{}, p)
 }
 
-type peerKey struct{}
+// principal is who asks; nil before log-in.
+func principal(ctx context.Context) *access.Principal {
+	p, _ := ctx.Value(principalKey{}).(*access.Principal)
+	return p
+}
 
-// Peer is who is at the other end of the socket, by the kernel's word.
-type Peer struct{ UID, PID int }
+// who names the principal for the audit chain.
+func who(ctx context.Context) string {
+	p := principal(ctx)
+	if p == nil {
+		return "nobody"
+	}
+	return p.Actor()
+}
 
-func withPeer(ctx context.Context, c net.Conn) context.Context {
-	p := Peer{UID: -1}
-	if u, ok := c.(*net.UnixConn); ok {
-		if raw, err := u.SyscallConn(); err == nil {
-			_ = raw.Control(func(fd uintptr) {
-				if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
-					p = Peer{UID: int(cred.Uid), PID: int(cred.Pid)}
-				}
-			})
+// operation describes what is registered.
+type operation struct {
+	method, path, id string
+	summary, text    string
+	tag              string
+	need             access.Permission
+	status           int
+	body             int64 // most bytes of the request's body, default 64 KiB
+	errors           []int
+}
+
+// describe makes huma's description and the check of the permission.
+func (s *Server) describe(o operation) huma.Operation {
+	if o.need == "" {
+		panic("api: operation " + o.id + " names no permission")
+	}
+	if o.body == 0 {
+		o.body = 64 << 10
+	}
+	return huma.Operation{
+		OperationID: o.id, Method: o.method, Path: o.path, Summary: o.summary, Description: o.text, Tags: []string{o.tag},
+		DefaultStatus: o.status, MaxBodyBytes: o.body, BodyReadTimeout: 10 * time.Second,
+		Errors:      append([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests}, o.errors...),
+		Security:    []map[string][]string{{"token": {string(o.need)}}, {"session": {}}},
+		Extensions:  map[string]any{"x-permission": string(o.need)},
+		Middlewares: huma.Middlewares{s.permit(o.need)},
+	}
+}
+
+func (s *Server) permit(need access.Permission) func(huma.Context, func(huma.Context)) {
+	return func(c huma.Context, next func(huma.Context)) {
+		p := principal(c.Context())
+		switch {
+		case p == nil:
+			_ = huma.WriteErr(s.api, c, http.StatusUnauthorized, "log in, or send a token as Authorization: Bearer")
+		case !p.May(need):
+			_ = huma.WriteErr(s.api, c, http.StatusForbidden, fmt.Sprintf("%s may not do this: it needs the permission %q", p.Name, need))
+		default:
+			next(c)
 		}
 	}
-	return context.WithValue(ctx, peerKey{}, p)
 }
 
-// who names the caller for the audit log.
-func who(r *http.Request) string {
-	p, _ := r.Context().Value(peerKey{}).(Peer)
-	return "uid:" + strconv.Itoa(p.UID)
+// register adds an operation whose errors become problems.
+func register[I, O any](s *Server, o operation, f func(context.Context, *I) (*O, error)) {
+	huma.Register(s.api, s.describe(o), func(ctx context.Context, in *I) (*O, error) {
+		out, err := f(ctx, in)
+		if err != nil {
+			return nil, s.problem(ctx, o.id, err)
+		}
+		return out, nil
+	})
 }
 
-// allowed: only root and the owner of the process may ask; the socket's mode says so
-// too, but a mode can be changed by mistake.
-func allowed(r *http.Request) bool {
-	p, ok := r.Context().Value(peerKey{}).(Peer)
-	return !ok || p.UID == 0 || p.UID == os.Getuid()
-}
-
-// JSON writes any value; proto messages by their own mapping.
-func JSON(v any) ([]byte, error) {
-	if m, ok := v.(proto.Message); ok {
-		return protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: false}.Marshal(m)
+// problem says what went wrong. What is not the asker's fault is told in the log; over
+// the network the answer only names the place to look.
+func (s *Server) problem(ctx context.Context, operation string, err error) error {
+	var told huma.StatusError
+	switch {
+	case errors.As(err, &told):
+		return err
+	case errors.Is(err, access.ErrForbidden):
+		return huma.Error403Forbidden(err.Error())
+	case errors.Is(err, brain.ErrNotFound):
+		return huma.Error404NotFound(err.Error())
+	case errors.Is(err, ledger.ErrChanged):
+		return huma.Error409Conflict(err.Error() + "; read it again and repeat the change")
+	case errors.Is(err, brain.ErrInput):
+		return huma.Error400BadRequest(err.Error())
+	case ctx.Err() != nil:
+		return huma.Error503ServiceUnavailable("the request ended before the answer")
 	}
-	return json.Marshal(v)
+	s.log.Error("request failed", "operation", operation, "who", who(ctx), "error", err)
+	if p := principal(ctx); p != nil && p.Via == "socket" {
+		return huma.Error500InternalServerError(err.Error())
+	}
+	return huma.Error500InternalServerError("it failed inside; the brain's log says why at " + time.Now().UTC().Format(time.RFC3339))
+}
+
+// In is what every operation takes: over the host's own socket, whose data.
+type In struct {
+	Tenant string `query:"tenant" maxLength:"64" doc:"Whose data. Only the host's own socket may choose; others get their own tenant's."`
+}
+
+// of is the tenant that an asker gets.
+func (s *Server) of(ctx context.Context, in In) (string, error) {
+	p, err := principal(ctx).In(in.Tenant)
+	if err != nil {
+		return "", err
+	}
+	return p.Tenant, nil
+}
+
+// ListIn is what every list takes.
+type ListIn struct {
+	In
+	After string `query:"after" maxLength:"512" doc:"The next of the page before"`
+	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	Order string `query:"order" enum:"desc,asc" default:"desc"`
+}
+
+func (l ListIn) page() ledger.Page {
+	return ledger.Page{After: l.After, Limit: l.Limit, Ascending: l.Order == "asc"}
+}
+
+// Page is one page of a list.
+type Page[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty" doc:"Pass it as after for the next page; absent: this was the last"`
+}
+
+// body wraps an answer.
+type body[T any] struct{ Body T }
+
+func answer[T any](v T) *body[T] { return &body[T]{v} }
+
+// Done says that a change was made or begun.
+type Done struct {
+	Done bool `json:"done"`
 }

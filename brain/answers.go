@@ -3,12 +3,10 @@
 package brain
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/ringwall/ringwall/action"
@@ -19,7 +17,6 @@ import (
 	"github.com/ringwall/ringwall/intel/reputation"
 	"github.com/ringwall/ringwall/intel/risk"
 	"github.com/ringwall/ringwall/ledger"
-	"github.com/ringwall/ringwall/verdict"
 )
 
 // The methods below are what the doors ask; they are safe for many goroutines.
@@ -39,67 +36,9 @@ func (b *Brain) Stages() map[string][]funnel.StageCounts {
 	return out
 }
 
-// Findings lists what was found since start or, further back, what the archive holds.
-func (b *Brain) Findings(ctx context.Context, q FindingQuery) ([]*verdict.Finding, error) {
-	keep := func(f *verdict.Finding) bool {
-		return (q.Grey || f.Black()) && (q.Host == "" || f.Host == q.Host) && f.WallNs >= q.Since.UnixNano()
-	}
-	if q.Since.IsZero() {
-		q.Since = time.Unix(0, 0)
-	}
-	var out []*verdict.Finding
-	seen := map[string]bool{}
-	for ev, err := range b.store.Scan(ctx, q.Tenant, archive.Range{From: q.Since, Kinds: []string{"finding"}}) {
-		if err != nil {
-			return nil, err
-		}
-		if f := ev.GetFinding(); keep(f) && !seen[f.Id] {
-			seen[f.Id] = true
-			out = append(out, f)
-		}
-	}
-	b.mu.Lock()
-	for _, f := range b.findings[q.Tenant] {
-		if keep(f) && !seen[f.Id] {
-			seen[f.Id] = true
-			out = append(out, f)
-		}
-	}
-	b.mu.Unlock()
-	slices.SortStableFunc(out, func(a, c *verdict.Finding) int { return cmp.Compare(a.WallNs, c.WallNs) })
-	if q.Limit > 0 && len(out) > q.Limit {
-		out = out[len(out)-q.Limit:]
-	}
-	return out, nil
-}
-
 // Follow streams updates until ctx ends.
 func (b *Brain) Follow(ctx context.Context, tenant string) <-chan Update {
 	return b.news.follow(ctx, tenant)
-}
-
-// Incidents lists the intrusions, oldest first.
-func (b *Brain) Incidents(ctx context.Context, tenant string) (out []*verdict.Incident, err error) {
-	err = b.ledger.View(ctx, func(tx *ledger.Tx) error {
-		out, err = tx.Incidents(tenant, ledger.IncidentQuery{})
-		return err
-	})
-	slices.SortFunc(out, func(a, c *verdict.Incident) int {
-		return cmp.Or(cmp.Compare(a.OpenedNs, c.OpenedNs), cmp.Compare(a.Id, c.Id))
-	})
-	return out, err
-}
-
-// Incident finds one by its id or by that of an incident merged into it.
-func (b *Brain) Incident(ctx context.Context, tenant, id string) (inc *verdict.Incident, err error) {
-	err = b.ledger.View(ctx, func(tx *ledger.Tx) error {
-		inc, err = tx.Incident(tenant, id)
-		return err
-	})
-	if errors.Is(err, ledger.ErrNotFound) {
-		return nil, fmt.Errorf("incident %q: %w; `ringwall incidents` lists them", id, ErrNotFound)
-	}
-	return inc, err
 }
 
 // Trace tells the story of a finding or incident.
@@ -109,36 +48,19 @@ func (b *Brain) Trace(ctx context.Context, tenant, id string) (*Story, error) {
 		return nil, fmt.Errorf("tenant %q: %w", tenant, ErrNotFound)
 	}
 	inc, err := b.Incident(ctx, tenant, id)
-	findings, ferr := b.Findings(ctx, FindingQuery{Tenant: tenant, Grey: true})
-	if ferr != nil {
-		return nil, ferr
-	}
 	want := id
 	if err == nil && len(inc.Findings) > 0 {
 		want = inc.Findings[len(inc.Findings)-1]
 	}
-	i := slices.IndexFunc(findings, func(f *verdict.Finding) bool { return f.Id == want })
-	if i < 0 {
-		return nil, fmt.Errorf("finding or incident %q: %w", id, ErrNotFound)
+	f, err := b.Finding(ctx, tenant, want)
+	if err != nil {
+		return nil, fmt.Errorf("finding or incident %q: %w", id, err)
 	}
-	f := findings[i]
 	var st *Story
 	err = w.do(ctx, func() {
-		st = story(w.judge.Graph(), id, w.judge.Trace(f), inc)
+		st = story(w.judge.Graph(), id, w.judge.Trace(f.Finding), inc.Incident)
 	})
 	return st, err
-}
-
-// Actions lists what was ordered, oldest first.
-func (b *Brain) Actions(ctx context.Context, tenant string) (out []action.Record, err error) {
-	err = b.ledger.View(ctx, func(tx *ledger.Tx) error {
-		out, err = tx.Actions(tenant, ledger.ActionQuery{})
-		return err
-	})
-	slices.SortFunc(out, func(a, c action.Record) int {
-		return cmp.Or(a.Ordered.Compare(c.Ordered), cmp.Compare(a.ID, c.ID))
-	})
-	return out, err
 }
 
 // commandLife is how long a person's command stays good for a host that is away.
@@ -191,10 +113,10 @@ type IntelAnswer struct {
 }
 
 // Intel asks the lists and our own incidents.
-func (b *Brain) Intel(_ context.Context, tenant, value string) (any, error) {
+func (b *Brain) Intel(_ context.Context, tenant, value string) (IntelAnswer, error) {
 	kind, canonical, _, err := feed.Guess(value)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %q: %w", ErrInput, value, err)
+		return IntelAnswer{}, fmt.Errorf("%w: %q: %w", ErrInput, value, err)
 	}
 	now := time.Now()
 	out := IntelAnswer{Kind: string(kind), Value: canonical}
@@ -204,7 +126,7 @@ func (b *Brain) Intel(_ context.Context, tenant, value string) (any, error) {
 	out.Lists, _ = lists.Lookup(string(kind), canonical, now)
 	w := b.workers[tenant]
 	if w == nil {
-		return nil, fmt.Errorf("tenant %q: %w", tenant, ErrNotFound)
+		return out, fmt.Errorf("tenant %q: %w", tenant, ErrNotFound)
 	}
 	if a, err := netip.ParseAddr(canonical); err == nil {
 		if s, ok := w.own.Lookup(tenant, a, now); ok {

@@ -63,6 +63,7 @@ type Brain struct {
 	marks   marks
 	ledger  *ledger.Ledger
 	scribe  scribe
+	index   *index
 	unsent  unsent
 	keep    *keeper
 	hosts   hosts
@@ -70,13 +71,12 @@ type Brain struct {
 	secrets            sync.Mutex    // one makes a tenant's key
 	undecoded, refused atomic.Uint64 // events that do not decode, messages that are no batch
 
-	mu       sync.Mutex // guards what follows
-	findings map[string][]*verdict.Finding
-	claims   claims
-	lists    *reputation.Library
-	follow   func(*reputation.Library) // keeps lists fresh until others take their place; nil before Run
-	epoch    uint64
-	seq      uint64
+	mu     sync.Mutex // guards what follows
+	claims claims
+	lists  *reputation.Library
+	follow func(*reputation.Library) // keeps lists fresh until others take their place; nil before Run
+	epoch  uint64
+	seq    uint64
 }
 
 // Open starts bus and archive and compiles the rules; nothing is judged before Run.
@@ -90,7 +90,7 @@ func Open(ctx context.Context, cfg Config, opt Options) (*Brain, error) {
 	}
 	b := &Brain{
 		cfg: cfg, opt: opt, auth: auth, start: time.Now(), workers: map[string]*worker{},
-		findings: map[string][]*verdict.Finding{}, claims: claims{}, scribe: newScribe(),
+		claims: claims{}, scribe: newScribe(), index: newIndex(),
 		epoch: uint64(time.Now().UnixNano()) &^ 1,
 	}
 	for _, t := range cfg.Tenants {
@@ -209,6 +209,7 @@ func (b *Brain) Run(ctx context.Context) error {
 		}
 	}()
 	judge.Go(func() { b.scribe.run(ctx) })
+	judge.Go(func() { b.keepIndex(ctx) })
 	judge.Go(func() { b.keep.run(ctx) })
 	judge.Go(func() { b.learnOn(ctx) })
 	judge.Go(func() { b.unsent.run(ctx, b.deliverOrder) })
@@ -221,6 +222,7 @@ func (b *Brain) Run(ctx context.Context) error {
 		}
 		b.finishOrders(ctx, t)
 		judge.Go(func() { w.run(ctx) })
+		judge.Go(func() { b.keepPictures(ctx, t) })
 	}
 	seen := bus.NewSeen()
 	for t := range b.workers {
@@ -269,6 +271,9 @@ func (b *Brain) Run(ctx context.Context) error {
 // and incidents are what they were. What a kill cut off between an event's commit and
 // that of its finding or order is told now.
 func (b *Brain) warm(ctx context.Context, tenant string, w *worker) error {
+	if err := b.fillIndex(ctx, tenant); err != nil {
+		return err
+	}
 	var past []*event.Event
 	w.told = map[string]bool{}
 	recent := time.Now().Add(-b.cfg.Warm)
@@ -281,6 +286,9 @@ func (b *Brain) warm(ctx context.Context, tenant string, w *worker) error {
 		}
 		if ev.Host == judgeHost {
 			w.told[ev.GetFinding().GetId()] = true
+			if f := ev.GetFinding(); f.GetId() != "" {
+				b.index.put(tenant, f) // a kill may have come before the list had it
+			}
 			w.toldThrough = max(w.toldThrough, ev.Arrival)
 			continue
 		}
@@ -368,18 +376,10 @@ func (b *Brain) decode(d *bus.Delivery) []*event.Event {
 	return events
 }
 
-// findingsKept bounds the findings in memory per tenant; the archive has all.
-const findingsKept = 20_000
-
 // tellFinding keeps, archives and announces a finding that rests on the event of that
 // arrival.
 func (b *Brain) tellFinding(tenant string, f *verdict.Finding, arrival uint64) {
 	b.mu.Lock()
-	list := append(b.findings[tenant], f)
-	if len(list) > findingsKept {
-		list = append(list[:0], list[findingsKept/2:]...)
-	}
-	b.findings[tenant] = list
 	b.seq++
 	ev := &event.Event{
 		Tenant: tenant, Host: judgeHost, Epoch: b.epoch, Seq: b.seq, WallNs: f.WallNs, Arrival: arrival, Schema: event.Schema, Sensor: event.Sensor_JUDGE,
@@ -391,5 +391,6 @@ func (b *Brain) tellFinding(tenant string, f *verdict.Finding, arrival uint64) {
 	if err := b.keep.offer(context.Background(), batch, func() {}); err != nil && !errors.Is(err, archive.ErrClosed) {
 		b.opt.Log.Warn("finding not archived", "id", f.Id, "error", err)
 	}
+	b.index.put(tenant, f)
 	b.news.tell(tenant, f, nil, nil)
 }

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protojson"
-
 	"github.com/ringwall/ringwall/behaviour/trace"
 	"github.com/ringwall/ringwall/entity"
 	"github.com/ringwall/ringwall/graph"
@@ -31,7 +29,7 @@ func story(g *graph.Graph, id string, path trace.Path, inc *verdict.Incident) *S
 	}
 	if s := g.Sighting(entry, "entry"); s != nil {
 		st.Result = "found"
-		st.Entry, _ = protojson.MarshalOptions{UseProtoNames: true}.Marshal(s)
+		st.Entry = s
 		for _, h := range trace.Forward(g, entry, effectsTold) {
 			if n := g.Node(h.Node); n != nil && trace.Telling(n.Kind) {
 				st.Effects = append(st.Effects, hopOf(g, h))

@@ -3,11 +3,11 @@
 package brain
 
 import (
-	"encoding/json"
 	"errors"
 	"time"
 
 	"github.com/ringwall/ringwall/action"
+	"github.com/ringwall/ringwall/entity"
 	"github.com/ringwall/ringwall/health"
 	"github.com/ringwall/ringwall/verdict"
 )
@@ -18,15 +18,6 @@ var ErrNotFound = errors.New("not found")
 // ErrInput is wrapped where the request is at fault.
 var ErrInput = errors.New("bad request")
 
-// FindingQuery chooses findings; black ones only, unless Grey is set.
-type FindingQuery struct {
-	Tenant string
-	Grey   bool
-	Since  time.Time
-	Host   string
-	Limit  int
-}
-
 // Update is one thing that changed.
 type Update struct {
 	Finding  *verdict.Finding
@@ -36,14 +27,14 @@ type Update struct {
 
 // Story is a finding or incident led back to its entry and on to its effects.
 type Story struct {
-	ID      string          `json:"id"`
-	Result  string          `json:"result"` // found or unknown
-	Entry   json.RawMessage `json:"entry,omitempty"`
-	Rule    string          `json:"rule,omitempty"`
-	Guess   bool            `json:"guess,omitempty"`
-	Path    []StoryHop      `json:"path"`    // from the entry to the finding
-	Effects []StoryHop      `json:"effects"` // what came of the entry
-	Text    []string        `json:"text"`    // the story in sentences
+	ID      string           `json:"id"`
+	Result  string           `json:"result"` // found or unknown
+	Entry   *entity.Sighting `json:"entry,omitempty"`
+	Rule    string           `json:"rule,omitempty"`
+	Guess   bool             `json:"guess,omitempty"`
+	Path    []StoryHop       `json:"path"`    // from the entry to the finding
+	Effects []StoryHop       `json:"effects"` // what came of the entry
+	Text    []string         `json:"text"`    // the story in sentences
 }
 
 // StoryHop is one node of a story.

@@ -10,18 +10,15 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/encoding/protojson"
 
-	"github.com/ringwall/ringwall/action"
+	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/brain"
 	"github.com/ringwall/ringwall/health"
-	"github.com/ringwall/ringwall/verdict"
 )
 
 // asking are the commands that only ask the brain.
@@ -53,25 +50,35 @@ func findingsCmd(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			q := g.query("host", host, "limit", strconv.Itoa(limit))
+			if follow {
+				return newClient(g.data).follow(cmd.Context(), g.query(), func(kind string, data []byte) error {
+					if out != nil {
+						_, err := fmt.Fprintf(out, "{%q:%s}\n", kind, data)
+						return err
+					}
+					printUpdate(cmd.OutOrStdout(), kind, data)
+					return nil
+				})
+			}
+			q := g.query("host", host)
 			if grey {
-				q.Set("grey", "1")
+				q.Set("grey", "true")
 			}
 			if since > 0 {
 				q.Set("since", time.Now().Add(-since).Format(time.RFC3339Nano))
 			}
-			path := "/v1/findings"
-			if follow {
-				path = "/v1/follow"
+			list, err := pages[api.Finding](cmd.Context(), newClient(g.data), "/v1/findings", q, limit)
+			if err != nil {
+				return err
 			}
-			return newClient(g.data).lines(cmd.Context(), http.MethodGet, path, q, nil, func(line []byte) error {
+			for _, raw := range slices.Backward(list) {
 				if out != nil {
-					_, err := fmt.Fprintf(out, "%s\n", line)
-					return err
+					fmt.Fprintf(out, "%s\n", raw)
+					continue
 				}
-				printUpdate(cmd.OutOrStdout(), line, follow)
-				return nil
-			})
+				printUpdate(cmd.OutOrStdout(), "finding", raw)
+			}
+			return nil
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on as they happen")
@@ -82,65 +89,53 @@ func findingsCmd(g *global) *cobra.Command {
 	return cmd
 }
 
-// printUpdate writes one line of /v1/findings or /v1/follow for people.
-func printUpdate(w io.Writer, line []byte, wrapped bool) {
-	raw := struct {
-		Finding, Incident, Action json.RawMessage
-	}{Finding: line}
-	if wrapped {
-		raw.Finding = nil
-		if json.Unmarshal(line, &raw) != nil {
-			return
-		}
-	}
-	switch {
-	case raw.Finding != nil:
-		var f verdict.Finding
-		if protojson.Unmarshal(raw.Finding, &f) == nil {
-			PrintFinding(w, &f)
-		}
-	case raw.Incident != nil:
-		var inc verdict.Incident
-		if protojson.Unmarshal(raw.Incident, &inc) == nil {
-			PrintIncident(w, &inc)
-		}
-	case raw.Action != nil:
-		var a action.Record
-		if json.Unmarshal(raw.Action, &a) == nil {
-			PrintAction(w, &a)
-		}
+// printUpdate writes one finding, incident or action for people.
+func printUpdate(w io.Writer, kind string, data []byte) {
+	switch kind {
+	case "finding":
+		show(data, func(f api.Finding) { PrintFinding(w, f) })
+	case "incident":
+		show(data, func(i api.Incident) { PrintIncident(w, i) })
+	case "action":
+		show(data, func(a api.Action) { PrintAction(w, a) })
 	}
 }
 
+func show[T any](data []byte, f func(T)) {
+	var v T
+	if json.Unmarshal(data, &v) == nil {
+		f(v)
+	}
+}
+
+// clock is how a time of today is shown.
+func clock(t time.Time) string { return t.Local().Format("15:04:05.000") }
+
 // PrintFinding writes one finding on one line.
-func PrintFinding(w io.Writer, f *verdict.Finding) {
+func PrintFinding(w io.Writer, f api.Finding) {
 	mark := "?"
-	if f.Black() {
+	if f.Colour == "black" {
 		mark = "!"
 	}
 	where := ""
 	if len(f.Subjects) > 0 {
-		where = "  " + f.Subjects[0].Label()
+		where = "  " + f.Subjects[0].Label
 	}
-	fmt.Fprintf(w, "%s %s %-8s %s/%s  %.2f  %s%s  %s\n", time.Unix(0, f.WallNs).Format("15:04:05.000"), mark, f.Host, f.Layer, f.Stage, f.Score, f.Title, plain(where), strings.Join(f.Techniques, " "))
+	fmt.Fprintf(w, "%s %s %-8s %s/%s  %.2f  %s%s  %s\n", clock(f.Time), mark, f.Host, f.Layer, f.Stage, f.Score, f.Title, plain(where), strings.Join(f.Techniques, " "))
 }
 
 // PrintIncident writes where an incident stands.
-func PrintIncident(w io.Writer, inc *verdict.Incident) {
+func PrintIncident(w io.Writer, inc api.Incident) {
 	entry := "entry unknown"
 	if inc.Entry != nil {
-		entry = "came in by " + plain(inc.Entry.Label())
+		entry = "came in by " + plain(inc.Entry.Label)
 	}
-	fmt.Fprintf(w, "%s ▲ incident %s  %.2f  %d findings on %s  %s\n", time.Unix(0, inc.UpdatedNs).Format("15:04:05.000"), inc.Id, inc.Score, len(inc.Findings), strings.Join(inc.Hosts, ", "), entry)
+	fmt.Fprintf(w, "%s ▲ incident %s  %.2f  %d findings on %s  %s\n", clock(inc.Updated), inc.ID, inc.Score, len(inc.Findings), strings.Join(inc.Hosts, ", "), entry)
 }
 
 // PrintAction writes where an action stands.
-func PrintAction(w io.Writer, a *action.Record) {
-	subject := ""
-	if a.Subject != nil {
-		subject = plain(a.Subject.Label())
-	}
-	fmt.Fprintf(w, "%s ■ %s %s on %s: %s %s\n", a.Updated.Format("15:04:05.000"), a.Kind, subject, a.Host, a.State, plain(a.Result))
+func PrintAction(w io.Writer, a api.Action) {
+	fmt.Fprintf(w, "%s ■ %s %s on %s: %s %s\n", clock(a.Updated), a.Kind, plain(a.Target), a.Host, a.State, plain(a.Result))
 }
 
 // plain makes text from hosts harmless on a terminal: control bytes and direction
@@ -168,35 +163,28 @@ func incidentsCmd(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var raw json.RawMessage
-			path := "/v1/incidents"
+			c := newClient(g.data)
+			var list []json.RawMessage
 			if len(args) == 1 {
-				path += "/" + url.PathEscape(args[0])
+				list = make([]json.RawMessage, 1)
+				err = c.get(cmd.Context(), "/v1/incidents/"+url.PathEscape(args[0]), g.query(), &list[0])
+			} else {
+				list, err = pages[api.Incident](cmd.Context(), c, "/v1/incidents", g.query("sort", "opened", "order", "asc"), 0)
 			}
-			if err := newClient(g.data).get(cmd.Context(), path, g.query(), &raw); err != nil {
+			if err != nil {
 				return err
 			}
-			list := []json.RawMessage{raw}
-			if len(args) == 0 {
-				if err := json.Unmarshal(raw, &list); err != nil {
-					return err
-				}
-			}
-			for _, r := range list {
+			for _, raw := range list {
 				if out != nil {
-					fmt.Fprintf(out, "%s\n", r)
+					fmt.Fprintf(out, "%s\n", raw)
 					continue
 				}
-				var inc verdict.Incident
-				if err := protojson.Unmarshal(r, &inc); err != nil {
-					return err
-				}
-				PrintIncident(cmd.OutOrStdout(), &inc)
-				if len(args) == 1 {
-					for _, s := range inc.Story {
-						fmt.Fprintf(cmd.OutOrStdout(), "  %s %-8s %s\n", time.Unix(0, s.WallNs).Format("15:04:05.000"), s.Host, plain(s.Text))
+				show(raw, func(inc api.Incident) {
+					PrintIncident(cmd.OutOrStdout(), inc)
+					for _, st := range inc.Story {
+						fmt.Fprintf(cmd.OutOrStdout(), "  %s %-8s %s\n", clock(st.Time), st.Host, plain(st.Text))
 					}
-				}
+				})
 			}
 			if out == nil && len(list) == 0 {
 				fmt.Fprintln(cmd.OutOrStdout(), "no incidents")
@@ -224,7 +212,7 @@ func traceCmd(g *global) *cobra.Command {
 				_, err := fmt.Fprintf(out, "%s\n", raw)
 				return err
 			}
-			var st brain.Story
+			var st api.Story
 			if err := json.Unmarshal(raw, &st); err != nil {
 				return err
 			}
@@ -246,27 +234,22 @@ func actionsCmd(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var list []action.Record
-			if err := newClient(g.data).get(cmd.Context(), "/v1/actions", g.query(), &list); err != nil {
+			list, err := pages[api.Action](cmd.Context(), newClient(g.data), "/v1/actions", g.query("order", "asc"), 0)
+			if err != nil {
 				return err
 			}
 			if out != nil {
-				enc := json.NewEncoder(out)
-				for _, a := range list {
-					if err := enc.Encode(a); err != nil {
-						return err
-					}
+				for _, raw := range list {
+					fmt.Fprintf(out, "%s\n", raw)
 				}
 				return nil
 			}
 			tw := tabwriter.NewWriter(cmd.OutOrStdout(), 2, 2, 2, ' ', 0)
 			fmt.Fprintln(tw, "ID\tHOST\tWHAT\tTARGET\tSTATE\tUNTIL\tRESULT")
-			for _, a := range list {
-				target := ""
-				if a.Subject != nil {
-					target = plain(a.Subject.Label())
-				}
-				fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.ID, a.Host, a.Kind, target, a.State, a.Deadline.Format("15:04:05"), plain(a.Result))
+			for _, raw := range list {
+				show(raw, func(a api.Action) {
+					fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.ID, a.Host, a.Kind, plain(a.Target), a.State, a.Deadline.Local().Format("15:04:05"), plain(a.Result))
+				})
 			}
 			return tw.Flush()
 		},
@@ -295,10 +278,10 @@ func huntCmd(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			body := map[string]any{"sql": args[0], "rows": rows, "limit": limit.String()}
+			body := map[string]any{"sql": args[0], "rows": rows, "seconds": limit.Seconds()}
 			var table [][]string
 			var end struct {
-				End   *brain.HuntEnd
+				End   *api.HuntEnd
 				Error string
 			}
 			err = newClient(g.data).lines(cmd.Context(), http.MethodPost, "/v1/hunt", g.query(), body, func(line []byte) error {
@@ -342,7 +325,7 @@ func huntCmd(g *global) *cobra.Command {
 			if end.End.Truncated {
 				more = ", there are more (--rows)"
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "%d rows in %v%s\n", end.End.Rows, end.End.Elapsed.Round(time.Millisecond), more)
+			fmt.Fprintf(cmd.ErrOrStderr(), "%d rows in %v%s\n", end.End.Rows, time.Duration(end.End.ElapsedMs*1e6).Round(time.Millisecond), more)
 			return nil
 		},
 	}

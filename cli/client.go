@@ -13,6 +13,10 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/ringwall/ringwall/api"
 )
@@ -50,16 +54,23 @@ func (c *client) open(ctx context.Context, method, path string, query url.Values
 	if err != nil {
 		return nil, err
 	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	res, err := c.http.Do(req)
 	if err != nil {
 		return nil, &missing{fmt.Errorf("ask the brain at %s: %w; is `ringwall up` (or `ringwall brain`) running with this --data?", c.path, unwrapURL(err))}
 	}
 	if res.StatusCode >= 300 {
 		defer res.Body.Close()
-		var p api.Problem
+		var p huma.ErrorModel
 		raw, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
 		if json.Unmarshal(raw, &p) == nil && p.Detail != "" {
-			return nil, fmt.Errorf("%s: %s", p.Title, p.Detail)
+			var where strings.Builder
+			for _, d := range p.Errors {
+				fmt.Fprintf(&where, "; %s: %s", d.Location, d.Message)
+			}
+			return nil, fmt.Errorf("%s: %s%s", strings.ToLower(p.Title), p.Detail, where.String())
 		}
 		return nil, fmt.Errorf("the brain answered %s: %s", res.Status, bytes.TrimSpace(raw))
 	}
@@ -114,4 +125,44 @@ func (c *client) lines(ctx context.Context, method, path string, query url.Value
 		return nil // Ctrl-C ends a follow
 	}
 	return sc.Err()
+}
+
+// pages reads a list to its end, or up to most items when most is above 0. Each must be
+// a T; what is given is the answer's own text.
+func pages[T any](ctx context.Context, c *client, path string, query url.Values, most int) (out []json.RawMessage, err error) {
+	query.Set("limit", "1000")
+	for {
+		if left := most - len(out); most > 0 && left < 1000 {
+			query.Set("limit", strconv.Itoa(left))
+		}
+		var page api.Page[json.RawMessage]
+		if err := c.get(ctx, path, query, &page); err != nil {
+			return nil, err
+		}
+		for _, raw := range page.Items {
+			var v T
+			if err := json.Unmarshal(raw, &v); err != nil {
+				return nil, fmt.Errorf("read %s: %w; is the brain of another version?", path, err)
+			}
+		}
+		out = append(out, page.Items...)
+		if page.Next == "" || most > 0 && len(out) >= most {
+			return out, nil
+		}
+		query.Set("after", page.Next)
+	}
+}
+
+// follow calls f with every finding, incident and action as it happens, until ctx ends.
+func (c *client) follow(ctx context.Context, query url.Values, f func(kind string, data []byte) error) error {
+	kind := ""
+	return c.lines(ctx, http.MethodGet, "/v1/follow", query, nil, func(line []byte) error {
+		if name, ok := bytes.CutPrefix(line, []byte("event: ")); ok {
+			kind = string(name)
+		}
+		if data, ok := bytes.CutPrefix(line, []byte("data: ")); ok && kind != "beat" {
+			return f(kind, data)
+		}
+		return nil
+	})
 }

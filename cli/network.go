@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ringwall/ringwall/network/exposure"
+	"github.com/ringwall/ringwall/api"
 )
 
 func networkCmd(g *global) *cobra.Command {
@@ -22,7 +22,7 @@ func networkCmd(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var list []exposure.Entry
+			var list []api.Exposed
 			if err := newClient(g.data).get(cmd.Context(), "/v1/exposure", g.query("host", host), &list); err != nil {
 				return err
 			}

@@ -16,12 +16,15 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/ringwall/ringwall/action"
 	"github.com/ringwall/ringwall/agent"
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/brain"
 	"github.com/ringwall/ringwall/event"
+	"github.com/ringwall/ringwall/ledger"
 	"github.com/ringwall/ringwall/verdict"
 )
 
@@ -97,7 +100,11 @@ func replayFile(ctx context.Context, cfg Config, tenant, name string, see func(*
 }
 
 func writeLine(w io.Writer, name string, v any) {
-	if raw, err := api.JSON(v); err == nil {
+	marshal := json.Marshal
+	if m, ok := v.(proto.Message); ok { // an event: its schema is its JSON
+		marshal = func(any) ([]byte, error) { return protojson.MarshalOptions{UseProtoNames: true}.Marshal(m) }
+	}
+	if raw, err := marshal(v); err == nil {
 		line, _ := json.Marshal(map[string]json.RawMessage{name: raw})
 		fmt.Fprintf(w, "%s\n", line)
 	}
@@ -109,9 +116,9 @@ func heardJSON(w io.Writer) brain.Heard {
 	return brain.Heard{
 		Finding: func(f *verdict.Finding) {
 			f.PublishedNs = 0 // of the run, not of the events
-			write("finding", f)
+			write("finding", api.FindingOf(f, ""))
 		},
-		Incident: func(i *verdict.Incident) { write("incident", i) },
+		Incident: func(i *verdict.Incident) { write("incident", api.IncidentOf(ledger.ListedIncident{Incident: i}, true)) },
 		Order:    func(o action.Order) { write("order", o) },
 	}
 }
@@ -121,12 +128,12 @@ func heardText(w io.Writer, pause time.Duration) brain.Heard {
 	return brain.Heard{
 		Finding: func(f *verdict.Finding) {
 			if f.Black() {
-				PrintFinding(w, f)
+				PrintFinding(w, api.FindingOf(f, ""))
 				time.Sleep(pause)
 			}
 		},
 		Order: func(o action.Order) {
-			PrintAction(w, &action.Record{Order: o, State: action.Shadowed, Result: "would have been done", Updated: o.Ordered})
+			PrintAction(w, api.ActionOf(&action.Record{Order: o, State: action.Shadowed, Result: "would have been done", Updated: o.Ordered}))
 			time.Sleep(pause / 4)
 		},
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/ringwall/ringwall/doctor"
 	"github.com/ringwall/ringwall/health"
 	"github.com/ringwall/ringwall/identity"
+	"github.com/ringwall/ringwall/ledger"
 	"github.com/ringwall/ringwall/respond"
 )
 
@@ -130,7 +131,7 @@ func run(cmd *cobra.Command, g *global, withAgent bool, listen string) error {
 		})
 	}
 	start("brain", b.Run)
-	start("api", func(ctx context.Context) error { return api.New(b).Run(ctx, socketPath(data)) })
+	start("api", func(ctx context.Context) error { return api.New(b, Version, log).RunSocket(ctx, socketPath(data)) })
 	if cfg.Brain.Listen != "" {
 		start("enrolment", func(ctx context.Context) error { return enrolment(ctx, b, cfg.Brain.Listen, log) })
 	}
@@ -248,11 +249,11 @@ func print(ctx context.Context, w io.Writer, b *brain.Brain, tenant string) {
 	for u := range b.Follow(ctx, tenant) {
 		switch {
 		case u.Finding != nil && u.Finding.Black():
-			PrintFinding(w, u.Finding)
+			PrintFinding(w, api.FindingOf(u.Finding, ""))
 		case u.Incident != nil:
-			PrintIncident(w, u.Incident)
+			PrintIncident(w, api.IncidentOf(ledger.ListedIncident{Incident: u.Incident}, false))
 		case u.Action != nil:
-			PrintAction(w, u.Action)
+			PrintAction(w, api.ActionOf(u.Action))
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/ringwall/ringwall/action"
@@ -107,28 +108,36 @@ func (t *Tx) Action(tenant, id string) (*action.Record, error) {
 // ActionQuery chooses actions; an empty field does not narrow.
 type ActionQuery struct {
 	Host, Incident string
+	Kind           action.Kind
 	States         []action.State
-	Limit          int // default 1000
+	Since, Until   time.Time // ordered then
+	Page
 }
 
-// Actions lists, the newest order first.
-func (t *Tx) Actions(tenant string, q ActionQuery) ([]action.Record, error) {
-	where, args := "WHERE tenant = ?", []any{tenant}
-	if q.Host != "" {
-		where, args = where+" AND host = ?", append(args, q.Host)
-	}
-	if q.Incident != "" {
-		where, args = where+" AND incident = ?", append(args, q.Incident)
-	}
+// Actions lists, the newest order first unless the page asks otherwise, with the
+// cursor of the next page.
+func (t *Tx) Actions(tenant string, q ActionQuery) (out []action.Record, next string, err error) {
+	f := filter{}
+	f.and("tenant = ?", tenant)
+	f.equal("host", q.Host)
+	f.equal("incident", q.Incident)
+	f.equal("kind", string(q.Kind))
 	if len(q.States) > 0 {
 		marks, vals := in(q.States)
-		where, args = where+" AND state IN ("+marks+")", append(args, vals...)
+		f.and("state IN ("+marks+")", vals...)
 	}
-	out, err := t.actions(where+" ORDER BY ordered_ns DESC, id LIMIT ?", append(args, limit(q.Limit))...)
+	f.between("ordered_ns", ns(q.Since), ns(q.Until))
+	query, args, err := f.page("", "ordered_ns", "id", q.Page)
+	if err == nil {
+		out, err = t.actions(query, args...)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("list actions: %w", err)
+		return nil, "", fmt.Errorf("list actions: %w", err)
 	}
-	return out, nil
+	out, next = cut(out, q.Page, func(r action.Record) cursor {
+		return cursor{json.Number(strconv.FormatInt(r.Ordered.UnixNano(), 10)), r.ID}
+	})
+	return out, next, nil
 }
 
 func (t *Tx) actions(where string, args ...any) (out []action.Record, err error) {

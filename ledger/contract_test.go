@@ -60,7 +60,7 @@ func TestContract(t *testing.T) {
 		for what, check := range map[string]func(*testing.T, *Ledger){
 			"incidents": incidents, "merges": merges, "actions": actions, "reconcile": reconcile, "exceptions": exceptions,
 			"audit": audit, "enrolment": enrolment, "tokens": tokens, "policy": policy, "aliases": aliases,
-			"atomic": atomic, "views do not write": viewsDoNotWrite, "writers": writers, "hostile text": hostileText,
+			"findings": findings, "desk": desk, "hunts": hunts, "atomic": atomic, "views do not write": viewsDoNotWrite, "writers": writers, "hostile text": hostileText,
 		} {
 			t.Run(name+"/"+what, func(t *testing.T) { check(t, open(t)) })
 		}
@@ -91,10 +91,10 @@ func incidents(t *testing.T, l *Ledger) {
 			q    IncidentQuery
 			want string
 		}{
-			{IncidentQuery{}, "i-1 i-2"}, {IncidentQuery{Limit: 1}, "i-1"}, {IncidentQuery{State: "closed"}, "i-2"},
+			{IncidentQuery{}, "i-1 i-2"}, {IncidentQuery{Page: Page{Limit: 1}}, "i-1"}, {IncidentQuery{Page: Page{Ascending: true}}, "i-2 i-1"}, {IncidentQuery{State: "closed"}, "i-2"},
 			{IncidentQuery{Host: "db"}, "i-1"}, {IncidentQuery{Host: "nowhere"}, ""}, {IncidentQuery{Since: time.Unix(0, 16)}, "i-1"},
 		} {
-			list, err := tx.Incidents("acme", c.q)
+			list, _, err := tx.Incidents("acme", c.q)
 			var ids []string
 			for _, i := range list {
 				ids = append(ids, i.Id)
@@ -142,13 +142,13 @@ func merges(t *testing.T, l *Ledger) {
 				t.Errorf("f-%s is of %q, %v", id, of, err)
 			}
 		}
-		if list, _ := tx.Incidents("acme", IncidentQuery{}); len(list) != 1 {
+		if list, _, _ := tx.Incidents("acme", IncidentQuery{}); len(list) != 1 {
 			t.Errorf("%d incidents after the merge", len(list))
 		}
 		if hist, err := tx.History("acme", "c"); err != nil || len(hist) != 1 {
 			t.Errorf("the merged one's history: %v, %v", hist, err)
 		}
-		if acts, _ := tx.Actions("acme", ActionQuery{Incident: "a"}); len(acts) != 1 || acts[0].Incident != "a" {
+		if acts, _, _ := tx.Actions("acme", ActionQuery{Incident: "a"}); len(acts) != 1 || acts[0].Incident != "a" {
 			t.Errorf("its actions: %+v", acts)
 		}
 		return nil

@@ -5,8 +5,10 @@ package ledger
 import (
 	"bytes"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/ringwall/ringwall/verdict"
@@ -132,37 +134,94 @@ func decodeIncident(body []byte) (*verdict.Incident, error) {
 
 // IncidentQuery chooses incidents; an empty field does not narrow.
 type IncidentQuery struct {
-	State, Host string
-	Since       time.Time // changed at or after
-	Limit       int       // default 1000
+	State, Status, Host, Assignee string
+	Text                          string // in title or id
+	Score                         float64
+	Since, Until                  time.Time // changed then
+	Sort                          IncidentSort
+	Page
 }
 
-// Incidents lists, the newest change first.
-func (t *Tx) Incidents(tenant string, q IncidentQuery) (out []*verdict.Incident, err error) {
-	query, args := "SELECT body FROM incidents i WHERE tenant = ?", []any{tenant}
-	if q.State != "" {
-		query, args = query+" AND state = ?", append(args, q.State)
-	}
+// IncidentSort is the column that a list of incidents goes by.
+type IncidentSort string
+
+// The columns; the zero value is ByUpdate.
+const (
+	ByUpdate  IncidentSort = ""
+	ByOpening IncidentSort = "opened"
+	ByScore   IncidentSort = "score"
+)
+
+// ListedIncident is an incident with what people say of it.
+type ListedIncident struct {
+	*verdict.Incident
+	Desk Desk
+}
+
+const selectIncidents = `SELECT i.body, COALESCE(d.status, 'new'), COALESCE(d.assignee, ''), COALESCE(d.version, 0), COALESCE(d.at_ns, 0)
+	FROM incidents i LEFT JOIN incident_desk d ON d.tenant = i.tenant AND d.id = i.id`
+
+// Incidents lists, the newest change first unless the query asks otherwise, with the
+// cursor of the next page.
+func (t *Tx) Incidents(tenant string, q IncidentQuery) (out []ListedIncident, next string, err error) {
+	f := filter{}
+	f.and("i.tenant = ?", tenant)
+	f.equal("i.state", q.State)
+	f.equal("COALESCE(d.status, 'new')", q.Status)
+	f.equal("d.assignee", q.Assignee)
 	if q.Host != "" {
-		query, args = query+" AND EXISTS (SELECT 1 FROM incident_hosts h WHERE h.tenant = i.tenant AND h.id = i.id AND h.host = ?)", append(args, q.Host)
+		f.and("EXISTS (SELECT 1 FROM incident_hosts h WHERE h.tenant = i.tenant AND h.id = i.id AND h.host = ?)", q.Host)
 	}
-	if !q.Since.IsZero() {
-		query, args = query+" AND updated_ns >= ?", append(args, ns(q.Since))
+	if q.Score > 0 {
+		f.and("i.score >= ?", q.Score)
 	}
-	query, args = query+" ORDER BY updated_ns DESC, id LIMIT ?", append(args, limit(q.Limit))
+	f.between("i.updated_ns", ns(q.Since), ns(q.Until))
+	f.holds(q.Text, "i.title", "i.id")
+	column, key := "i.updated_ns", func(i ListedIncident) string { return strconv.FormatInt(i.UpdatedNs, 10) }
+	switch q.Sort {
+	case ByOpening:
+		column, key = "i.opened_ns", func(i ListedIncident) string { return strconv.FormatInt(i.OpenedNs, 10) }
+	case ByScore:
+		column, key = "i.score", func(i ListedIncident) string { return strconv.FormatFloat(i.Score, 'g', -1, 64) }
+	}
+	query, args, err := f.page(selectIncidents, column, "i.id", q.Page)
+	if err == nil {
+		out, err = t.incidents(query, args)
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("list incidents: %w", err)
+	}
+	out, next = cut(out, q.Page, func(i ListedIncident) cursor { return cursor{json.Number(key(i)), i.Id} })
+	return out, next, nil
+}
+
+// OnDesk gives one incident, by its id or by that of one merged into it, with what
+// people say of it.
+func (t *Tx) OnDesk(tenant, id string) (ListedIncident, error) {
+	out, err := t.incidents(selectIncidents+` WHERE i.tenant = ? AND i.id = COALESCE((SELECT id FROM incident_aliases WHERE tenant = ? AND alias = ?), ?)`, []any{tenant, tenant, id, id})
+	if err == nil && len(out) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return ListedIncident{}, fmt.Errorf("incident %s: %w", id, err)
+	}
+	return out[0], nil
+}
+
+func (t *Tx) incidents(query string, args []any) (out []ListedIncident, err error) {
 	err = t.rows(query, args, func(r *sql.Rows) error {
 		var body []byte
-		if err := r.Scan(&body); err != nil {
-			return err
+		var x ListedIncident
+		var when int64
+		err := r.Scan(&body, &x.Desk.Status, &x.Desk.Assignee, &x.Desk.Version, &when)
+		if err == nil {
+			x.Desk.At = at(when)
+			x.Incident, err = decodeIncident(body)
 		}
-		inc, err := decodeIncident(body)
-		out = append(out, inc)
+		out = append(out, x)
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("list incidents: %w", err)
-	}
-	return out, nil
+	return out, err
 }
 
 // Change is one entry of an incident's history.

@@ -4,7 +4,6 @@ package proving
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,9 +17,8 @@ import (
 )
 
 // The JSON of the doors, in both shapes that are taken: plain (published_ns as a number, subjects
-// with client, src, dst, path, pid) and Ringwall's own, which is proto3 JSON with proto names (64-bit
-// numbers as texts, zero values left out, subjects as sightings with process, file, flow or
-// request inside).
+// with client, src, dst, path, pid) and the words of Ringwall's API (times as texts, subjects with
+// process, file, flow or request inside).
 
 // number is an integer written as a number or as a text.
 type number int64
@@ -50,7 +48,8 @@ func decodeFinding(line []byte) (*score.Finding, error) {
 	}
 	var f struct {
 		score.Finding
-		PublishedNS number `json:"published_ns"`
+		PublishedNS number    `json:"published_ns"`
+		Published   time.Time `json:"published"`
 	}
 	if err := json.Unmarshal(line, &f); err != nil {
 		return nil, err
@@ -60,6 +59,9 @@ func decodeFinding(line []byte) (*score.Finding, error) {
 	}
 	out := f.Finding
 	out.PublishedNS = int64(f.PublishedNS)
+	if !f.Published.IsZero() {
+		out.PublishedNS = f.Published.UnixNano()
+	}
 	// Left out means zero, and the zero colour is grey.
 	if out.Colour = strings.ToLower(out.Colour); out.Colour == "" {
 		out.Colour = "grey"
@@ -103,17 +105,13 @@ func plainSubject(s map[string]any) map[string]any {
 	return out
 }
 
-// endpoint reads src_ip and src_port of a flow; addresses are texts or base64 of their bytes.
+// endpoint reads src_ip and src_port of a flow.
 func endpoint(flow map[string]any, side string) string {
 	text, _ := flow[side+"_ip"].(string)
 	port, _ := flow[side+"_port"].(float64)
 	addr, err := netip.ParseAddr(text)
-	if err != nil {
-		raw, decodeErr := base64.StdEncoding.DecodeString(text)
-		var ok bool
-		if addr, ok = netip.AddrFromSlice(raw); decodeErr != nil || !ok || port < 0 || port > 65535 {
-			return ""
-		}
+	if err != nil || port < 0 || port > 65535 {
+		return ""
 	}
 	return netip.AddrPortFrom(addr.Unmap(), uint16(port)).String()
 }
@@ -127,10 +125,8 @@ func causeOf(raw json.RawMessage) *score.Cause {
 	p := plainSubject(s)
 	text := func(key string) string { v, _ := p[key].(string); return v }
 	c := &score.Cause{Kind: text("kind"), Client: text("client"), URI: text("uri"), Method: text("method"), Host: text("host"), Path: text("path")}
-	for _, key := range []string{"time", "wall_ns"} {
-		if value, ok := s[key]; ok && c.Time == nil {
-			c.Time, _ = json.Marshal(value)
-		}
+	if value, ok := s["time"]; ok {
+		c.Time, _ = json.Marshal(value)
 	}
 	if number, ok := s["time"].(float64); ok {
 		c.Time = json.RawMessage(strconv.FormatInt(int64(number), 10))

@@ -8,17 +8,16 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
-
 	"github.com/ringwall/ringwall/action"
+	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/entity"
+	"github.com/ringwall/ringwall/ledger"
 	"github.com/ringwall/ringwall/verdict"
 )
 
-func native(t *testing.T, m proto.Message) []byte {
+func said(t *testing.T, word any) []byte {
 	t.Helper()
-	text, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+	text, err := json.Marshal(word)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,8 +31,8 @@ func upload() *entity.Sighting {
 
 // TestOwnWords keeps the reader of doors and the product's words together.
 func TestOwnWords(t *testing.T) {
-	finding := native(t, &verdict.Finding{Id: "f1", Host: "web1", Layer: "file", Stage: "light", Colour: verdict.Colour_BLACK, Score: 0.9, PublishedNs: 1_800_000_000_000_000_123,
-		Subjects: []*entity.Sighting{upload(), {Kind: entity.Kind_FILE, File: &entity.File{Path: "/x/run.php"}}, {Kind: entity.Kind_PROCESS, Process: &entity.Process{Pid: 4711, Exe: "/bin/sh"}}}})
+	finding := said(t, api.FindingOf(&verdict.Finding{Id: "f1", Host: "web1", Layer: "file", Stage: "light", Colour: verdict.Colour_BLACK, Score: 0.9, PublishedNs: 1_800_000_000_000_000_123,
+		Subjects: []*entity.Sighting{upload(), {Kind: entity.Kind_FILE, File: &entity.File{Path: "/x/run.php"}}, {Kind: entity.Kind_PROCESS, Process: &entity.Process{Pid: 4711, Exe: "/bin/sh"}}}}, ""))
 	for _, line := range [][]byte{finding, []byte(`{"finding":` + string(finding) + `}`)} {
 		f, err := decodeFinding(line)
 		if err != nil || f == nil {
@@ -46,7 +45,7 @@ func TestOwnWords(t *testing.T) {
 			t.Errorf("subjects %v", f.Subjects)
 		}
 	}
-	grey, err := decodeFinding(native(t, &verdict.Finding{Id: "f2"}))
+	grey, err := decodeFinding(said(t, api.FindingOf(&verdict.Finding{Id: "f2"}, "")))
 	if err != nil || grey.AboveGrey() {
 		t.Errorf("a grey one: %+v %v", grey, err)
 	}
@@ -54,21 +53,17 @@ func TestOwnWords(t *testing.T) {
 		t.Errorf("an incident in the stream: %v %v", f, err)
 	}
 
-	incidents, err := decodeIncidents([]byte("[" + string(native(t, &verdict.Incident{Id: "i1", Findings: []string{"f1"}, Entry: upload()})) + "]"))
+	incidents, err := decodeIncidents([]byte("[" + string(said(t, api.IncidentOf(ledger.ListedIncident{Incident: &verdict.Incident{Id: "i1", Findings: []string{"f1"}, Entry: upload()}}, true))) + "]"))
 	if err != nil || len(incidents) != 1 {
 		t.Fatalf("%v %v", incidents, err)
 	}
-	if c := incidents[0].RootCause; c == nil || c.Client != "10.1.2.3:41001" || c.URI != "/upload.php" || c.Method != "POST" || c.Kind != "request" || c.Host != "web1" || string(c.Time) != `"1800000000000000000"` {
+	if c := incidents[0].RootCause; c == nil || c.Client != "10.1.2.3:41001" || c.URI != "/upload.php" || c.Method != "POST" || c.Kind != "request" || c.Host != "web1" || string(c.Time) != `"2027-01-15T08:00:00Z"` {
 		t.Errorf("root cause %+v", incidents[0].RootCause)
 	}
 
 	order := action.Record{Order: action.Order{ID: "a1", Host: "web1", Kind: action.BlockAddress, Stage: action.Enforce, Ordered: time.Unix(1_800_000_000, 5),
 		Subject: &entity.Sighting{Kind: entity.Kind_ADDRESS, Text: "10.1.2.3"}}, State: action.Verified}
-	text, err := json.Marshal(order)
-	if err != nil {
-		t.Fatal(err)
-	}
-	actions, err := decodeActions(text)
+	actions, err := decodeActions(said(t, api.ActionOf(&order)))
 	if err != nil || len(actions) != 1 {
 		t.Fatalf("%v %v", actions, err)
 	}
@@ -96,7 +91,7 @@ func TestPlainWords(t *testing.T) {
 
 // FuzzAnswers: whatever a product prints, the range does not fall over.
 func FuzzAnswers(f *testing.F) {
-	f.Add([]byte(`{"id":"f1","published_ns":"5","subjects":[{"request":{"flow":{"src_ip":"CgECAw==","src_port":1}}}]}`))
+	f.Add([]byte(`{"id":"f1","published_ns":"5","subjects":[{"request":{"flow":{"src_ip":"10.1.2.3","src_port":1}}}]}`))
 	f.Add([]byte(`[{"id":"i","entry":{"kind":"FLOW","flow":{"src_port":-1}}}]`))
 	f.Add([]byte(`{"subject":{"process":{"pid":1}},"ordered":"2026-01-01T00:00:00Z"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -4,13 +4,13 @@ package faults
 
 import (
 	"bytes"
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protojson"
-
+	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/event"
 	"github.com/ringwall/ringwall/verdict"
 )
@@ -99,11 +99,13 @@ func TestClockStep(t *testing.T) {
 func losses(t *testing.T, b *brainProc) (n int) {
 	t.Helper()
 	for line := range bytes.Lines(ask(t, b.data, "incidents")) {
-		var inc verdict.Incident
-		if err := protojson.Unmarshal(line, &inc); err != nil {
+		var inc api.Incident
+		if err := json.Unmarshal(line, &inc); err != nil {
 			t.Fatal(err)
 		}
-		n += len(inc.GetCompleteness().GetLosses())
+		if c := inc.Completeness; c != nil {
+			n += len(c.Losses)
+		}
 	}
 	return n
 }

@@ -12,10 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protojson"
-
+	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/event"
-	"github.com/ringwall/ringwall/verdict"
 )
 
 // recorded is the committed demonstration as its web host told it, as if it had ended
@@ -52,17 +50,24 @@ func recorded(t *testing.T, now time.Time) (host string, events [][]byte) {
 	return host, events
 }
 
+func label(e *api.Entity) string {
+	if e == nil {
+		return "unknown"
+	}
+	return e.Label
+}
+
 // outcome is what a brain came to, without what belongs to the run.
 func outcome(t *testing.T, b *brainProc) string {
 	t.Helper()
 	var out strings.Builder
 	for line := range bytes.Lines(ask(t, b.data, "incidents")) {
-		var inc verdict.Incident
-		if err := protojson.Unmarshal(line, &inc); err != nil {
+		var inc api.Incident
+		if err := json.Unmarshal(line, &inc); err != nil {
 			t.Fatal(err)
 		}
 		slices.Sort(inc.Findings)
-		fmt.Fprintf(&out, "%s aliases %v\n  entry %s by %s\n  findings %v\n  %v %v %v score %.6f\n", inc.Id, inc.Aliases, inc.Entry.Label(), inc.EntryRule,
+		fmt.Fprintf(&out, "%s aliases %v\n  entry %s by %s\n  findings %v\n  %v %v %v score %.6f\n", inc.ID, inc.Aliases, label(inc.Entry), inc.EntryRule,
 			inc.Findings, inc.Hosts, inc.Layers, inc.Techniques, inc.Score)
 	}
 	var ids []string
