@@ -63,8 +63,9 @@ type Agent struct {
 	seen    atomic.Uint64
 	refused atomic.Uint64 // orders that are not ours to obey
 
-	mu    sync.Mutex              // guards what follows
-	serve func(next, old *layers) // runs the next until the agent ends, and ends the old; nil before Run
+	mu     sync.Mutex // guards what follows
+	senses map[string]sensor
+	serve  func(next, old *layers) // runs the next until the agent ends, and ends the old; nil before Run
 }
 
 // New opens the spool; no sensor starts before Run.

@@ -14,8 +14,11 @@ import (
 	"github.com/ringwall/ringwall/sense/packet"
 )
 
-// sensor is what every sense package gives.
-type sensor interface{ Run(context.Context) error }
+// sensor is what every sense package gives. Count is by class, and safe while Run runs.
+type sensor interface {
+	Run(context.Context) error
+	Count() map[string]health.Count
+}
 
 // builders make the sensors; the name is the folder, the configuration key and,
 // behind "sensor.", the component on the health board. Inventory comes before logs,
@@ -55,6 +58,22 @@ func (a *Agent) sensors() map[string]sensor {
 			continue
 		}
 		out[full] = s
+	}
+	a.mu.Lock()
+	a.senses = out
+	a.mu.Unlock()
+	return out
+}
+
+// Sensed gives what each sensor saw, left out and lost since its start, by the name of
+// its component and class.
+func (a *Agent) Sensed() map[string]map[string]health.Count {
+	a.mu.Lock()
+	senses := a.senses
+	a.mu.Unlock()
+	out := map[string]map[string]health.Count{}
+	for name, s := range senses {
+		out[name] = s.Count()
 	}
 	return out
 }

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -20,6 +21,7 @@ type metrics struct {
 	tenant string                      // of the agent in this process
 	stages func() []funnel.StageCounts // of that agent; nil without one
 	seen   func() uint64
+	sensed func() map[string]map[string]health.Count // by sensor and class
 }
 
 var (
@@ -29,6 +31,7 @@ var (
 	lostEvents  = desc("lost_total", "Events lost, by sensor and class.", "class")
 	componentUp = desc("component_up", "1 on, 0.5 degraded, 0 off.", "component")
 	counts      = desc("count", "What the brain has done and holds.", "what")
+	sensed      = desc("sensor_facts_total", "Facts by what the sensor did with them: seen, filtered, lost.", "sensor", "class", "outcome")
 	agentSeen   = desc("agent_events_total", "Events the agent of this process took.")
 )
 
@@ -38,7 +41,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{stageItems, stageTime, stageBusy, lostEvents, componentUp, counts, agentSeen} {
+	for _, d := range []*prometheus.Desc{stageItems, stageTime, stageBusy, lostEvents, componentUp, counts, agentSeen, sensed} {
 		c <- d
 	}
 }
@@ -66,6 +69,13 @@ func (m *metrics) Collect(c chan<- prometheus.Metric) {
 	}
 	if m.stages != nil {
 		total(agentSeen, m.seen())
+		for name, classes := range m.sensed() {
+			for class, n := range classes {
+				for outcome, n := range map[string]uint64{"seen": n.Seen, "filtered": n.Filtered, "lost": n.Lost} {
+					total(sensed, n, strings.TrimPrefix(name, "sensor."), class, outcome)
+				}
+			}
+		}
 		show(m.tenant, m.stages())
 	}
 	for tenant, stages := range m.brain.Stages() {

@@ -143,7 +143,7 @@ func run(cmd *cobra.Command, g *global, withAgent bool, listen string) error {
 			return err
 		}
 		a.OnReady(func() { host.Ready(cmd.OutOrStdout(), "this host", board) })
-		shown.tenant, shown.stages, shown.seen = string(localTenant), a.Stages, a.Seen
+		shown.tenant, shown.stages, shown.seen, shown.sensed = string(localTenant), a.Stages, a.Seen, a.Sensed
 		start("agent", a.Run)
 	} else {
 		fmt.Fprintln(cmd.OutOrStdout(), "ready: brain in", data)

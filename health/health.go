@@ -41,6 +41,10 @@ type Component struct {
 	Since  time.Time `json:"since"`
 }
 
+// Count is what a sensor did with the facts of one class since its start. Filtered are
+// those left out on purpose, Lost those that were wanted and not told.
+type Count struct{ Seen, Filtered, Lost uint64 }
+
 // windows kept: at one a second per class this is a quarter of an hour of storm.
 const maxWindows = 1024
 

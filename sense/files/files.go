@@ -9,13 +9,13 @@
 // that is, and under which request, the kernel sensor knows better.
 //
 // The worst trap: a mark on a file system reports every write on it, so most of what
-// comes is dropped here by path, counted as filtered. And an overflowing queue says
-// nothing of what was lost: it is answered by a sweep.
+// comes is dropped here by path, counted as filtered. A file system mounted below a root
+// is one of its own: the list of mounts is watched, and what comes is marked and swept.
+// And an overflowing queue says nothing of what was lost: it is answered by a sweep.
 package files
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -80,9 +80,13 @@ type Sensor struct {
 	root string
 	fds  int // close-after-write, by descriptor
 	fid  int // renames, by file handle; -1 where refused
-	mnt  map[[8]byte]int
 
-	seen, filtered, overflows atomic.Uint64
+	table   *os.File           // the kernel's list of mounts; nil where it cannot be read
+	marked  map[string]fsMark  // by device
+	refused map[string]string  // mount point → why
+	mounts  map[[8]byte]string // file system id → a place to turn its handles into paths
+
+	seen, filtered, lost, overflows atomic.Uint64
 }
 
 // Name is the component's name on the health board.
@@ -94,7 +98,7 @@ func New(cfg Config, opt Options) (*Sensor, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Sensor{cfg: cfg, opt: opt, root: strings.TrimSuffix(opt.Root, "/"), fid: -1, mnt: map[[8]byte]int{}}
+	s := &Sensor{cfg: cfg, opt: opt, root: strings.TrimSuffix(opt.Root, "/"), fid: -1, marked: map[string]fsMark{}, refused: map[string]string{}, mounts: map[[8]byte]string{}}
 	fds, err := unix.FanotifyInit(unix.FAN_CLASS_NOTIF|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK|unix.FAN_UNLIMITED_QUEUE, unix.O_RDONLY|unix.O_LARGEFILE|unix.O_CLOEXEC|unix.O_NOATIME)
 	if err != nil {
 		return nil, fmt.Errorf("fanotify: %w; run as root or give CAP_SYS_ADMIN", err)
@@ -103,70 +107,14 @@ func New(cfg Config, opt Options) (*Sensor, error) {
 	if fid, err := unix.FanotifyInit(unix.FAN_CLASS_NOTIF|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK|unix.FAN_UNLIMITED_QUEUE|unix.FAN_REPORT_DFID_NAME, 0); err == nil {
 		s.fid = fid
 	}
-	marked, renames := 0, 0
-	done := map[uint64]bool{}
-	for _, r := range cfg.Roots {
-		at := s.existing(r)
-		var st unix.Stat_t
-		if unix.Stat(at, &st) != nil || done[st.Dev] {
-			continue
-		}
-		done[st.Dev] = true
-		if err := unix.FanotifyMark(s.fds, unix.FAN_MARK_ADD|unix.FAN_MARK_FILESYSTEM, unix.FAN_CLOSE_WRITE, unix.AT_FDCWD, at); err != nil {
-			s.Close()
-			return nil, fmt.Errorf("fanotify mark on the file system of %s: %w", at, err)
-		}
-		marked++
-		if s.fid >= 0 && s.markRenames(at) == nil {
-			renames++
-		}
-	}
-	if marked == 0 {
+	s.table = openTable(s.root)
+	s.mark()
+	if len(s.marked) == 0 {
 		s.Close()
-		return nil, fmt.Errorf("none of the roots %v exists here; set files.roots", cfg.Roots)
+		return nil, fmt.Errorf("none of the roots %v can be watched here: %s", cfg.Roots, s.trouble())
 	}
-	reason := ""
-	state := health.On
-	if renames < marked {
-		state, reason = health.Degraded, "some file systems refuse file handles (overlay without nfs_export): renames are seen by the kernel sensor only"
-	}
-	opt.Board.Set(Name, state, reason)
+	s.report()
 	return s, nil
-}
-
-// existing is the root itself or its nearest folder that exists: a mark on the file
-// system covers what will be made there.
-func (s *Sensor) existing(root string) string {
-	at := s.root + root
-	for at != s.root+"/" && at != "/" {
-		if _, err := os.Lstat(at); err == nil {
-			return at
-		}
-		at = filepath.Dir(at)
-	}
-	return at
-}
-
-// markRenames asks for renames with both names and keeps a descriptor of the mount,
-// which turning a handle into a path needs.
-func (s *Sensor) markRenames(at string) error {
-	const fanRename = 0x10000000 // FAN_RENAME, include/uapi/linux/fanotify.h, 5.17
-	if err := unix.FanotifyMark(s.fid, unix.FAN_MARK_ADD|unix.FAN_MARK_FILESYSTEM, fanRename, unix.AT_FDCWD, at); err != nil {
-		return err
-	}
-	var st unix.Statfs_t
-	if err := unix.Statfs(at, &st); err != nil {
-		return err
-	}
-	fd, err := unix.Open(at, unix.O_RDONLY|unix.O_CLOEXEC, 0) // open_by_handle_at takes no O_PATH
-	if err != nil {
-		return err
-	}
-	var id [8]byte
-	binary.NativeEndian.PutUint32(id[:4], uint32(st.Fsid.Val[0]))
-	binary.NativeEndian.PutUint32(id[4:], uint32(st.Fsid.Val[1]))
-	s.mnt[id] = fd
-	return nil
 }
 
 // Close ends the marks.
@@ -175,14 +123,15 @@ func (s *Sensor) Close() {
 	if s.fid >= 0 {
 		unix.Close(s.fid)
 	}
-	for _, fd := range s.mnt {
-		unix.Close(fd)
+	if s.table != nil {
+		s.table.Close()
 	}
 }
 
-// Stats counts events told, dropped by path, and queue overflows.
-func (s *Sensor) Stats() (seen, filtered, overflows uint64) {
-	return s.seen.Load(), s.filtered.Load(), s.overflows.Load()
+// Count gives the counters as every sensor does. Lost are events whose file could not be
+// looked at any more, and overflows of the queue, each as one. Safe for many goroutines.
+func (s *Sensor) Count() map[string]health.Count {
+	return map[string]health.Count{"file": {Seen: s.seen.Load(), Filtered: s.filtered.Load(), Lost: s.lost.Load() + s.overflows.Load()}}
 }
 
 // Run reads both groups until ctx ends; it closes the sensor.
@@ -191,7 +140,7 @@ func (s *Sensor) Run(ctx context.Context) error {
 	defer s.opt.Board.Set(Name, health.Off, "stopped")
 	since := s.lastLook()
 	if s.cfg.Sweep {
-		go s.sweep(ctx, since)
+		go s.sweep(ctx, s.cfg.Roots, since)
 	}
 	defer s.remember()
 	buf := make([]byte, 256<<10)
@@ -199,12 +148,21 @@ func (s *Sensor) Run(ctx context.Context) error {
 	if s.fid >= 0 {
 		polls = append(polls, unix.PollFd{Fd: int32(s.fid), Events: unix.POLLIN})
 	}
+	if s.table != nil {
+		polls = append(polls, unix.PollFd{Fd: int32(s.table.Fd()), Events: unix.POLLPRI})
+	}
 	next := time.Now().Add(rememberEvery)
 	for ctx.Err() == nil {
 		if _, err := unix.Poll(polls, 200); err != nil && !errors.Is(err, unix.EINTR) {
 			return fmt.Errorf("wait for file events: %w", err)
 		}
 		for _, p := range polls {
+			if s.table != nil && p.Fd == int32(s.table.Fd()) {
+				if p.Revents != 0 { // a mount came or went (proc_pid_mountinfo(5))
+					s.remark(ctx)
+				}
+				continue
+			}
 			if p.Revents&unix.POLLIN == 0 {
 				continue
 			}
@@ -215,7 +173,7 @@ func (s *Sensor) Run(ctx context.Context) error {
 				}
 				return fmt.Errorf("read file events: %w", err)
 			}
-			s.decode(buf[:n], ctx, since)
+			s.decode(buf[:n], ctx)
 		}
 		if now := time.Now(); now.After(next) {
 			s.remember()
@@ -231,7 +189,7 @@ type metadata = unix.FanotifyEventMetadata
 const metaLen = int(unsafe.Sizeof(metadata{}))
 
 // decode walks the events of one read.
-func (s *Sensor) decode(b []byte, ctx context.Context, since int64) {
+func (s *Sensor) decode(b []byte, ctx context.Context) {
 	self := int32(os.Getpid())
 	for len(b) >= metaLen {
 		m := (*metadata)(unsafe.Pointer(&b[0]))
@@ -240,7 +198,7 @@ func (s *Sensor) decode(b []byte, ctx context.Context, since int64) {
 		}
 		switch {
 		case m.Mask&unix.FAN_Q_OVERFLOW != 0:
-			s.overflow(ctx, since)
+			s.overflow(ctx)
 		case m.Fd >= 0:
 			if m.Pid != self {
 				s.closed(int(m.Fd), m.Pid)
@@ -254,17 +212,20 @@ func (s *Sensor) decode(b []byte, ctx context.Context, since int64) {
 }
 
 // overflow: what was lost is not told, so the roots are looked through.
-func (s *Sensor) overflow(ctx context.Context, since int64) {
+func (s *Sensor) overflow(ctx context.Context) {
 	s.overflows.Add(1)
 	now := time.Now().UnixNano()
-	s.opt.Board.Lost(&verdict.LossWindow{Sensor: "files", Class: "close_write", FromNs: now - int64(time.Second), ToNs: now, Reason: "fanotify queue overflow; swept"})
-	go s.sweep(ctx, now-int64(10*time.Second))
+	w := &verdict.LossWindow{Sensor: "files", Class: "close_write", FromNs: now - int64(time.Second), ToNs: now, Count: 1, Reason: "fanotify queue overflow; swept"}
+	s.opt.Board.Lost(w)
+	s.emit(&event.Event{Payload: &event.Event_Loss{Loss: w}})
+	go s.sweep(ctx, s.cfg.Roots, now-int64(10*time.Second))
 }
 
 // closed tells of one file that was closed after a write.
 func (s *Sensor) closed(fd int, pid int32) {
 	name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
 	if err != nil {
+		s.lost.Add(1)
 		return
 	}
 	name = s.inHost(name)
@@ -273,7 +234,8 @@ func (s *Sensor) closed(fd int, pid int32) {
 		return
 	}
 	f, ok := describe(fd, "", unix.AT_EMPTY_PATH)
-	if !ok {
+	if !ok { // a pipe or a socket
+		s.filtered.Add(1)
 		return
 	}
 	f.Path = strings.TrimSuffix(name, " (deleted)")
@@ -322,13 +284,15 @@ func describe(dir int, name string, flags int) (*entity.File, bool) {
 
 func (s *Sensor) tell(op event.FileActivity_Op, f *entity.File, to string, pid int32) {
 	s.seen.Add(1)
-	ev := &event.Event{
-		Sensor:  event.Sensor_FILES,
-		Payload: &event.Event_File{File: &event.FileActivity{Op: op, File: f, NewPath: to}},
-	}
+	ev := &event.Event{Payload: &event.Event_File{File: &event.FileActivity{Op: op, File: f, NewPath: to}}}
 	if pid > 0 {
 		ev.Actor = &entity.Process{Pid: uint32(pid)}
 	}
+	s.emit(ev)
+}
+
+func (s *Sensor) emit(ev *event.Event) {
+	ev.Sensor = event.Sensor_FILES
 	s.opt.Clock.Stamp(ev, event.BootNow())
 	s.opt.Emit(ev)
 }

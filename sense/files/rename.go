@@ -39,7 +39,8 @@ func (s *Sensor) renamed(info []byte, pid int32) {
 		}
 		info = info[n:]
 	}
-	if to == "" {
+	if to == "" { // its folder is gone again
+		s.lost.Add(1)
 		return
 	}
 	if !s.watched(to) && !s.watched(from) {
@@ -47,7 +48,8 @@ func (s *Sensor) renamed(info []byte, pid int32) {
 		return
 	}
 	f, ok := describe(unix.AT_FDCWD, s.root+to, 0)
-	if !ok {
+	if !ok { // a folder, or gone again
+		s.filtered.Add(1)
 		return
 	}
 	f.Path = from
@@ -64,11 +66,16 @@ func (s *Sensor) named(rec []byte) (string, bool) {
 	if len(rec) < 16 {
 		return "", false
 	}
-	mount, ok := s.mnt[[8]byte(rec[:8])]
+	at, ok := s.mounts[[8]byte(rec[:8])]
 	size, typ := int(binary.NativeEndian.Uint32(rec[8:])), int32(binary.NativeEndian.Uint32(rec[12:]))
 	if !ok || size > len(rec)-16 {
 		return "", false
 	}
+	mount, err := unix.Open(at, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0) // open_by_handle_at takes no O_PATH
+	if err != nil {
+		return "", false
+	}
+	defer unix.Close(mount) // not kept: it would keep the file system from being unmounted
 	fd, err := unix.OpenByHandleAt(mount, unix.NewFileHandle(typ, rec[16:16+size]), unix.O_PATH|unix.O_CLOEXEC)
 	if err != nil {
 		return "", false

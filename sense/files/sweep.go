@@ -4,6 +4,7 @@ package files
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,31 +23,51 @@ const rememberEvery = 10 * time.Second
 // sweepPace rests between folders, so that a sweep stays behind live work.
 const sweepPace = 200 * time.Microsecond
 
-// lastLook is when the sensor last ran, wall ns; 0 on the first start, which looks at
-// everything.
+// lastLook is when the sensor last ran, in wall ns of today's clock; 0 on the first
+// start, which looks at everything. A clock that was set back meanwhile gives files
+// change times before the moment that was written down: within one boot the steady clock
+// tells the true one, and a moment of the future is no moment at all.
 func (s *Sensor) lastLook() int64 {
 	b, err := os.ReadFile(s.opt.State)
 	if err != nil {
 		return 0
 	}
-	ns, _ := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
-	return ns
+	words := strings.Fields(string(b))
+	if len(words) == 0 {
+		return 0
+	}
+	wall, _ := strconv.ParseInt(words[0], 10, 64)
+	now := time.Now().UnixNano()
+	if len(words) == 3 && words[1] == bootID() {
+		if boot, err := strconv.ParseUint(words[2], 10, 64); err == nil && boot <= event.BootNow() {
+			wall = min(wall, now-int64(event.BootNow()-boot))
+		}
+	}
+	if wall > now {
+		return 0
+	}
+	return wall
+}
+
+func bootID() string {
+	b, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // without it boots are not told apart
+	return strings.TrimSpace(string(b))
 }
 
 func (s *Sensor) remember() {
 	if s.opt.State == "" {
 		return
 	}
-	now := strconv.FormatInt(time.Now().UnixNano(), 10) + "\n"
+	now := fmt.Sprintf("%d %s %d\n", time.Now().UnixNano(), bootID(), event.BootNow())
 	if err := os.WriteFile(s.opt.State+".new", []byte(now), 0o600); err == nil {
 		_ = os.Rename(s.opt.State+".new", s.opt.State)
 	}
 }
 
-// sweep tells of every regular file under the roots whose inode changed after since.
+// sweep tells of every regular file under some roots whose inode changed after since.
 // The change time cannot be set by programs, unlike the modification time.
-func (s *Sensor) sweep(ctx context.Context, since int64) {
-	for _, r := range s.cfg.Roots {
+func (s *Sensor) sweep(ctx context.Context, roots []string, since int64) {
+	for _, r := range roots {
 		_ = filepath.WalkDir(s.root+r, func(name string, d fs.DirEntry, err error) error {
 			switch {
 			case ctx.Err() != nil:

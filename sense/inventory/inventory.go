@@ -150,6 +150,11 @@ func (s *Sensor) Stats() Counts {
 	return Counts{s.looks.Load(), s.told.Load(), s.short.Load(), s.lost.Load()}
 }
 
+// Count gives the counters as every sensor does. Safe for many goroutines.
+func (s *Sensor) Count() map[string]health.Count {
+	return map[string]health.Count{"fact": {Seen: s.told.Load(), Filtered: s.short.Load(), Lost: s.lost.Load()}}
+}
+
 // Run looks until ctx ends; it closes the sensor.
 func (s *Sensor) Run(ctx context.Context) error {
 	defer s.close()

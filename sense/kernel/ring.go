@@ -107,6 +107,7 @@ func (s *Sensor) watch(ctx context.Context) {
 			s.opt.Clock.Check()
 			s.beat()
 			s.tellLosses()
+			s.publishCounts()
 		}
 	}
 }
@@ -155,6 +156,23 @@ func (s *Sensor) Stats() map[string]Counts {
 		out["lineage"] = s.dec.births.counts()
 	}
 	return out
+}
+
+// Count gives the counters of the last second per class, as every sensor does: what was
+// over the share of one process is lost. Safe for many goroutines.
+func (s *Sensor) Count() map[string]health.Count {
+	if c := s.counted.Load(); c != nil {
+		return *c
+	}
+	return nil
+}
+
+func (s *Sensor) publishCounts() {
+	out := map[string]health.Count{"unreadable": {Lost: s.bad.Load()}}
+	for class, c := range s.Stats() {
+		out[class] = health.Count{Seen: c.Seen, Filtered: c.Filtered, Lost: c.Lost + c.Capped}
+	}
+	s.counted.Store(&out)
 }
 
 func (s *Sensor) counts(slot uint32, class int) (sum Counts) {

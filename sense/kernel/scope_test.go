@@ -48,6 +48,11 @@ func TestScope(t *testing.T) {
 	if st := s.Stats()["process"]; st.Seen == 0 || st.Filtered == 0 || st.Lost != 0 {
 		t.Errorf("process counters %+v", st)
 	}
+	for end := time.Now().Add(10 * time.Second); s.Count()["process"].Filtered == 0; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("counted %+v", s.Count())
+		}
+	}
 }
 
 func TestShared(t *testing.T) {

@@ -61,6 +61,7 @@ type Sensor struct {
 	slot          uint32
 	dec           *decoder
 	bad           atomic.Uint64 // records that could not be read
+	counted       atomic.Pointer[map[string]health.Count]
 	last          map[string]Counts
 	lastBad       uint64
 	lastTold      int64

@@ -174,6 +174,11 @@ func (s *Sensor) Stats() Counts {
 	return Counts{s.seen.Load(), s.filtered.Load(), s.capped.Load(), s.bad.Load()}
 }
 
+// Count gives the counters as every sensor does. Safe for many goroutines.
+func (s *Sensor) Count() map[string]health.Count {
+	return map[string]health.Count{"line": {Seen: s.seen.Load(), Filtered: s.filtered.Load(), Lost: s.capped.Load() + s.bad.Load()}}
+}
+
 // Run follows until ctx ends, and keeps the positions.
 func (s *Sensor) Run(ctx context.Context) error {
 	defer unix.Close(s.root)

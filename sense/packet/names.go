@@ -40,6 +40,7 @@ func (e *engine) dnsMessage(f *flow, b []byte, d int, wall int64) {
 		e.count.DNSShed++
 		return
 	}
+	e.count.DNS++
 	q := m.Questions[0]
 	a := &event.DnsActivity{Name: activity.Clean(name(q.Name)), Type: q.Type.String(), Response: m.Response, Flow: f.entity(e.netns)}
 	if m.Response {

@@ -119,6 +119,8 @@ type Counts struct {
 	Memory    uint64 // bytes in use
 	Evicted   uint64 // flows that went for want of memory
 	Cut       uint64 // of them, while their content was being read
+	Read      uint64 // flows whose protocol is one that is read
+	DNS       uint64 // DNS messages told
 	Shed      uint64 // flows not told, over FlowRate
 	DNSShed   uint64 // DNS messages not told, over DNSRate
 	Gaps      uint64 // directions with bytes never seen

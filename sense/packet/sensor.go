@@ -182,6 +182,17 @@ func (s *Sensor) Close() {
 // Counts are those of the last second. Safe for many goroutines.
 func (s *Sensor) Counts() Counts { return *s.counts.Load() }
 
+// Count gives the counters per class as every sensor does. Safe for many goroutines.
+func (s *Sensor) Count() map[string]health.Count {
+	c := s.Counts()
+	return map[string]health.Count{
+		"packet":  {Seen: c.Packets, Filtered: c.Other + c.Doubles, Lost: c.Dropped + c.Malformed},
+		"flow":    {Seen: c.Flows, Lost: c.Shed},
+		"content": {Seen: c.Read, Lost: c.Cut + c.Gaps},
+		"dns":     {Seen: c.DNS, Lost: c.DNSShed},
+	}
+}
+
 // lookEvery is how often interfaces that come and go are noticed where some are named,
 // and own addresses in any case.
 const lookEvery = 5 * time.Second

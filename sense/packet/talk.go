@@ -130,6 +130,7 @@ func (e *engine) sniff(f *flow, d int, c tcp.Chunk, wall int64) {
 		return
 	}
 	f.app = app
+	e.count.Read++
 	if f.guessed && (app == "http" && server || (app == "tls" && len(b) > 5 && b[5] == 1) && server) {
 		f.turn() // a request tells who the client is
 		f.guessed = false
