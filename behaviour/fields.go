@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ringwall/ringwall/behaviour/sigma"
+	"github.com/ringwall/ringwall/behaviour/trace"
 	"github.com/ringwall/ringwall/event"
 	"github.com/ringwall/ringwall/graph"
 )
@@ -157,6 +158,8 @@ func (f *fields) actor(name string) (string, bool) {
 		return number(p.Ref.Pid)
 	case "Ancestors":
 		return some(ancestors(f.g, p.Parent))
+	case "Convicted":
+		return strconv.FormatBool(trace.Convicted(f.g, f.fact.Actor)), true
 	}
 	parent := f.g.Node(p.Parent)
 	if parent == nil || parent.Process == nil {

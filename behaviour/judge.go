@@ -15,6 +15,7 @@
 package behaviour
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -108,8 +109,10 @@ func (j *Judge) local(ev *event.Event, fact graph.Fact, hits []hit) []Judged {
 	if subject == 0 {
 		subject = fact.Object
 	}
-	best := slices.MaxFunc(hits, func(a, b hit) int { return a.rule.Severity() - b.rule.Severity() })
-	if !j.told.first(j.g, best.rule.ID, subject, fact.Object) {
+	best := slices.MaxFunc(hits, func(a, b hit) int {
+		return cmp.Or(a.rule.Severity()-b.rule.Severity(), a.particular()-b.particular())
+	})
+	if !j.told.first(j.g, best.rule.ID, subject, fact.Object) || best.rule.Severity() <= quietLevel && !j.told.few(j.g, best.rule.ID, subject) {
 		return nil
 	}
 	path := j.back(subject, fact)

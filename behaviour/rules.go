@@ -39,6 +39,15 @@ type hit struct {
 	count  int
 }
 
+// particular is 1 for a rule that knows what was done, and 0 for one that speaks because
+// of who did it: of equally grave ones the first names the finding.
+func (h hit) particular() int {
+	if h.rule.Asks("Convicted") {
+		return 0
+	}
+	return 1
+}
+
 // pastKept bounds the events that a correlation can name: at 10,000 rule events/s six
 // seconds, at the usual hundred ten minutes. Older ones still count, unnamed.
 const pastKept = 1 << 16
@@ -115,9 +124,30 @@ type saying struct {
 	actor, object entity.Key
 }
 
+// few tells whether a rule may still speak of another child of the same parent: a
+// script that starts ten thousand programs is told of by the first ones. What serves
+// many, such as a web worker, has no such bound.
+func (t *told) few(g *graph.Graph, rule string, actor graph.NodeID) bool {
+	n := g.Node(actor)
+	if n == nil || n.Process == nil {
+		return true
+	}
+	p := g.Node(n.Process.Parent)
+	if p == nil || p.Process.Service != nil || p.Process.Snapshot {
+		return true
+	}
+	k := saying{rule: rule, actor: p.Key, object: p.Key} // no process is its own object
+	t.of[k]++
+	return t.of[k] <= toldChildren
+}
+
+// quietLevel is the severity of rules that give context and no more: low.
+const quietLevel = 2
+
 const (
-	toldKept    = 1 << 16
-	toldObjects = 16 // of one rule and process; a mass writer is one finding sixteen times
+	toldChildren = 64
+	toldKept     = 1 << 16
+	toldObjects  = 16 // of one rule and process; a mass writer is one finding sixteen times
 )
 
 func newTold() told { return told{map[saying]bool{}, map[saying]int{}} }

@@ -1558,6 +1558,7 @@ type NetworkActivity struct {
 	TcpFlags      uint32                 `protobuf:"varint,11,opt,name=tcp_flags,json=tcpFlags,proto3" json:"tcp_flags,omitempty"` // union seen
 	App           string                 `protobuf:"bytes,12,opt,name=app,proto3" json:"app,omitempty"`                            // protocol recognised: http, tls, ssh, dns, redis
 	Translated    *entity.Flow           `protobuf:"bytes,13,opt,name=translated,proto3" json:"translated,omitempty"`              // TRANSLATE: the same conversation beyond the translation
+	Syn           string                 `protobuf:"bytes,14,opt,name=syn,proto3" json:"syn,omitempty"`                            // FLOW_OPEN: how the client's SYN was put together: window:option kinds:segment size:scale
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1681,6 +1682,13 @@ func (x *NetworkActivity) GetTranslated() *entity.Flow {
 		return x.Translated
 	}
 	return nil
+}
+
+func (x *NetworkActivity) GetSyn() string {
+	if x != nil {
+		return x.Syn
+	}
+	return ""
 }
 
 type ChannelActivity struct {
@@ -2924,7 +2932,7 @@ const file_event_event_proto_rawDesc = "" +
 	"\n" +
 	"PIVOT_ROOT\x10\x05\x12\v\n" +
 	"\aUNSHARE\x10\x06\x12\x12\n" +
-	"\x0eIO_URING_SETUP\x10\a\"\xd3\x04\n" +
+	"\x0eIO_URING_SETUP\x10\a\"\xe5\x04\n" +
 	"\x0fNetworkActivity\x122\n" +
 	"\x02op\x18\x01 \x01(\x0e2\".ringwall.event.NetworkActivity.OpR\x02op\x12)\n" +
 	"\x04flow\x18\x02 \x01(\v2\x15.ringwall.entity.FlowR\x04flow\x12!\n" +
@@ -2943,7 +2951,8 @@ const file_event_event_proto_rawDesc = "" +
 	"\x03app\x18\f \x01(\tR\x03app\x125\n" +
 	"\n" +
 	"translated\x18\r \x01(\v2\x15.ringwall.entity.FlowR\n" +
-	"translated\"\x91\x01\n" +
+	"translated\x12\x10\n" +
+	"\x03syn\x18\x0e \x01(\tR\x03syn\"\x91\x01\n" +
 	"\x02Op\x12\x0e\n" +
 	"\n" +
 	"OP_UNKNOWN\x10\x00\x12\b\n" +

@@ -341,6 +341,7 @@ func (m *NetworkActivity) CloneVT() *NetworkActivity {
 	r.TcpFlags = m.TcpFlags
 	r.App = m.App
 	r.Translated = m.Translated.CloneVT()
+	r.Syn = m.Syn
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = make([]byte, len(m.unknownFields))
 		copy(r.unknownFields, m.unknownFields)
@@ -1642,6 +1643,13 @@ func (m *NetworkActivity) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Syn) > 0 {
+		i -= len(m.Syn)
+		copy(dAtA[i:], m.Syn)
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.Syn)))
+		i--
+		dAtA[i] = 0x72
 	}
 	if m.Translated != nil {
 		size, err := m.Translated.MarshalToSizedBufferVT(dAtA[:i])
@@ -3245,6 +3253,10 @@ func (m *NetworkActivity) SizeVT() (n int) {
 	}
 	if m.Translated != nil {
 		l = m.Translated.SizeVT()
+		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
+	l = len(m.Syn)
+	if l > 0 {
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
 	n += len(m.unknownFields)
@@ -6130,6 +6142,38 @@ func (m *NetworkActivity) UnmarshalVT(dAtA []byte) error {
 			if err := m.Translated.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
+			iNdEx = postIndex
+		case 14:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Syn", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Syn = string(dAtA[iNdEx:postIndex])
 			iNdEx = postIndex
 		default:
 			iNdEx = preIndex

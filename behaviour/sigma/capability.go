@@ -25,12 +25,12 @@ func Sensors() []Sensor {
 		"c-useragent", "cs-user-agent", "cs-host", "cs-referer", "cs-cookie", "cs-username", "c-ip", "src_ip", "cs-version", "sc-bytes"}
 	sensors := []Sensor{
 		linux("process_creation", "Image", "CommandLine", "ParentImage", "ParentCommandLine", "User", "ParentUser", "CurrentDirectory", "LogonId",
-			"ProcessId", "ParentProcessId", "StdinKind", "StdoutKind", "ImageUnlinked", "Ancestors"),
-		linux("file_event", "TargetFilename", "Image", "CommandLine", "User", "ProcessId", "ParentImage", "Ancestors"),
-		linux("file_access", "TargetFilename", "Image", "CommandLine", "User", "ProcessId", "ParentImage", "Ancestors"),
+			"ProcessId", "ParentProcessId", "StdinKind", "StdoutKind", "ImageUnlinked", "Ancestors", "Convicted"),
+		linux("file_event", "TargetFilename", "Image", "CommandLine", "User", "ProcessId", "ParentImage", "Ancestors", "Convicted"),
+		linux("file_access", "TargetFilename", "Image", "CommandLine", "User", "ProcessId", "ParentImage", "Ancestors", "Convicted"),
 		linux("file_delete", "TargetFilename", "Image", "CommandLine", "User", "ProcessId"),
 		linux("process_access", "SourceImage", "SourceUser", "TargetImage", "TargetUser", "GrantedAccess", "SourceProcessId", "TargetProcessId"),
-		linux("network_connection", "Image", "CommandLine", "User", "ProcessId", "DestinationIp", "DestinationPort", "DestinationHostname", "Ancestors",
+		linux("network_connection", "Image", "CommandLine", "User", "ProcessId", "DestinationIp", "DestinationPort", "DestinationHostname", "Ancestors", "Convicted",
 			"SourceIp", "SourcePort", "Initiated", "Protocol"),
 		{LogSource: LogSource{Product: "linux", Service: "auditd"}, Keywords: true, Fields: []string{"type", "a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7",
 			"exe", "comm", "name", "nametype", "SYSCALL", "key", "uid", "euid", "auid", "unit", "acct"}},

@@ -33,12 +33,14 @@
 //	process_creation/linux    Image CommandLine ParentImage ParentCommandLine User CurrentDirectory LogonId
 //	                          and ours: StdinKind StdoutKind (socket, listener, unix, pipe, tty, file, null, other),
 //	                          ImageUnlinked ("true": memfd or deleted file), Ancestors (images from the parent
-//	                          upwards, joined by spaces, at least 3 where known)
-//	file_event/linux          TargetFilename Image User, ours: ParentImage Ancestors
+//	                          upwards, joined by spaces, at least 3 where known), Convicted ("true": the
+//	                          process, its log-in or one above it is part of an intrusion already)
+//	file_event/linux          TargetFilename Image User, ours: ParentImage Ancestors Convicted
 //	file_access/linux         the same, for reads of listed sensitive paths
 //	process_access/linux      SourceImage SourceUser TargetImage TargetUser GrantedAccess (the ptrace request)
 //	network_connection/linux  Image CommandLine User DestinationIp DestinationPort DestinationHostname SourceIp
-//	                          SourcePort Initiated ("true" for connect, "false" for accept) Protocol
+//	                          SourcePort Initiated ("true" for connect, "false" for accept) Protocol,
+//	                          ours: Ancestors Convicted
 //	linux/auditd (service)    type (EXECVE, SYSCALL, PATH …) a0..a7 exe comm name nametype SYSCALL key euid
 //	webserver, proxy          cs-method c-uri cs-uri cs-uri-stem cs-uri-query c-uri-extension c-uri-query sc-status
 //	                          cs-host cs-referer cs-cookie cs-username c-ip src_ip, and the user agent under both

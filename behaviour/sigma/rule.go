@@ -3,6 +3,7 @@
 package sigma
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -87,6 +88,13 @@ var levels = map[string]int{"informational": 1, "low": 2, "medium": 3, "high": 4
 
 // Severity orders levels: 0 for none, 1 informational … 5 critical.
 func (r *Rule) Severity() int { return levels[r.Level] }
+
+// Asks says whether the rule looks at a field.
+func (r *Rule) Asks(field string) bool { return r.expr.asks(field) }
+
+func (e *expr) asks(field string) bool {
+	return e != nil && (e.op == opTest && e.test.field == field || slices.ContainsFunc(e.kids, func(k *expr) bool { return k.asks(field) }))
+}
 
 // newerTechniques maps ids of the ATT&CK version after 18.1, which rules already use, to 18.1. An id with no
 // counterpart of its own goes to that of its parent.

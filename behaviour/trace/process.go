@@ -81,18 +81,35 @@ func (w *walker) connection(id graph.NodeID, n *graph.Node, d deed) (found, serv
 }
 
 // taintedAbove tells whether the process or one that it descends from was convicted.
-func (w *walker) taintedAbove(id graph.NodeID) bool {
+func (w *walker) taintedAbove(id graph.NodeID) bool { return Convicted(w.g, id) }
+
+// Convicted tells whether a process, the log-in that began it, or a process or log-in
+// above it was convicted: what it does then is the intrusion's.
+func Convicted(g *graph.Graph, id graph.NodeID) bool {
 	for range maxHops {
-		n := w.g.Node(id)
+		n := g.Node(id)
 		if n == nil || n.Process == nil {
 			return false
 		}
-		if n.Tainted {
+		if n.Tainted || begunByConvict(g, n) {
 			return true
 		}
 		id = n.Process.Parent
 	}
 	return false
+}
+
+func begunByConvict(g *graph.Graph, n *graph.Node) bool {
+	if n.Process.Snapshot || n.Process.Service != nil {
+		return false // a daemon; nobody's log-in began it
+	}
+	return slices.ContainsFunc(n.In, func(e graph.Edge) bool {
+		if e.Type != graph.Began {
+			return false
+		}
+		login := g.Node(e.Peer)
+		return login != nil && login.Tainted
+	})
 }
 
 // launchers start things on their own account: who started them is not to blame.

@@ -36,7 +36,11 @@ func caseFile(in string) (name string, data []byte) {
 
 func scanNames(s *Scanner, name string, data []byte) []string {
 	var names []string
-	for _, m := range s.Scan(data, Vars{Filename: name, Filepath: "/x/" + name, Extension: filepath.Ext(name), Filetype: KindOf(data, filepath.Ext(name))}) {
+	path := name
+	if !strings.HasPrefix(path, "/") {
+		path = "/x/" + name
+	}
+	for _, m := range s.Scan(data, Vars{Filename: filepath.Base(name), Filepath: path, Extension: filepath.Ext(name), Filetype: KindOf(data, filepath.Ext(name))}) {
 		if m.Mention {
 			names = append(names, m.Rule+" mentioned")
 			continue

@@ -2,11 +2,13 @@
 
 // Package exposure knows what each host shows to whom, and who tries the rest.
 //
-// In come connection attempts to closed ports and answered requests; out come grey
-// findings: an address that knocks on many closed ports, or asks for many things that
-// are not there. It believes that one such knock is ordinary and twenty in a minute
-// are not, but convicts nobody: a crawler with an old site map looks alike, so the
-// finding is context that an incident from the same address takes up.
+// In come connection attempts to closed ports, answered requests and log-ins; out come
+// grey findings: an address that knocks on many closed ports, asks for many things that
+// are not there, or fails to log in again and again. It believes that one such knock is
+// ordinary and twenty in a minute are not, but convicts nobody for looking: a crawler
+// with an old site map looks alike, so the finding is context that an incident from the
+// same address takes up. Only who guesses the passwords of many names, or logs in after
+// guessing, is convicted.
 //
 // The worst trap: memory that strangers can fill. Addresses and what they asked for
 // are bounded, and a full table forgets everything rather than growing.

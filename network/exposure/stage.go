@@ -11,10 +11,11 @@ import (
 )
 
 // Stage is the stage "exposure" of the network funnel: a connection that the host is
-// known to have is white and leaves; what is new, knocks or asks for what is not there
-// stays grey. It belongs to one goroutine, but Counts may be asked by many.
+// known to have is white and leaves; what is new, knocks, asks for what is not there or
+// guesses passwords stays. It belongs to one goroutine, but Counts may be asked by many.
 type Stage struct {
 	probe  *Probing
+	guess  *Guessing
 	learn  *Learner
 	funnel *funnel.Funnel[*sight]
 }
@@ -28,7 +29,7 @@ type sight struct {
 
 // NewStage joins what recognises probing and what learns.
 func NewStage(p *Probing, l *Learner) *Stage {
-	s := &Stage{probe: p, learn: l}
+	s := &Stage{probe: p, guess: NewGuessing(), learn: l}
 	s.funnel = funnel.New("network", funnel.Func("exposure", s.judge))
 	return s
 }
@@ -36,7 +37,7 @@ func NewStage(p *Probing, l *Learner) *Stage {
 // See takes one event and gives what it amounts to. again says that the event was
 // judged, and learned from, in an earlier life.
 func (s *Stage) See(ev *event.Event, again bool) []*verdict.Finding {
-	if ev.GetNetwork() == nil && ev.GetHttp().GetOp() != event.HttpActivity_RESPONSE {
+	if ev.GetNetwork() == nil && ev.GetAuth() == nil && ev.GetHttp().GetOp() != event.HttpActivity_RESPONSE {
 		return nil
 	}
 	it := &sight{ev: ev, again: again}
@@ -49,6 +50,10 @@ func (s *Stage) judge(_ context.Context, it *sight) (v verdict.Verdict, _ error)
 	if f := s.probe.See(it.ev); f != nil {
 		it.found = append(it.found, f)
 	}
+	if f := s.guess.See(it.ev); f != nil {
+		it.found = append(it.found, f)
+		v.Colour = f.Colour
+	}
 	if it.again {
 		return v, nil
 	}
@@ -56,7 +61,7 @@ func (s *Stage) judge(_ context.Context, it *sight) (v verdict.Verdict, _ error)
 	if f != nil {
 		it.found = append(it.found, f)
 	}
-	if known {
+	if known && v.Colour == verdict.Colour_GREY {
 		v.Colour = verdict.Colour_WHITE
 	}
 	return v, nil

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -210,5 +211,36 @@ func BenchmarkJudge(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		l.Judge(context.Background(), ev)
+	}
+}
+
+func TestSYNOfScanners(t *testing.T) {
+	l, _ := library(t, names, nil)
+	see := func(shape, from string, inbound bool, at int64) *verdict.Finding {
+		ev := &event.Event{Host: "h", WallNs: at, Payload: &event.Event_Network{Network: &event.NetworkActivity{Op: event.NetworkActivity_FLOW_OPEN, Syn: shape, Inbound: inbound,
+			Flow: entity.NewFlow(netip.MustParseAddrPort(from), netip.MustParseAddrPort("192.0.2.9:80"), 6)}}}
+		v, err := l.Judge(context.Background(), ev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l.Finding(ev, v)
+	}
+	f := see("1024:2:1460:0", "203.0.113.9:40000", true, 1)
+	if f == nil || f.Black() || f.Subjects[0].Text != "203.0.113.9" {
+		t.Fatalf("a scan of nmap: %v", f)
+	}
+	if f := see("1024:2:1460:0", "203.0.113.9:40001", true, 2); f != nil {
+		t.Error("each SYN of a scan is told")
+	}
+	if see("1024:2:1460:0", "203.0.113.8:40000", true, 3) == nil || see("1024:2:1460:0", "203.0.113.9:40001", true, 2+2*int64(time.Hour)) == nil {
+		t.Error("another scanner, or the same one hours later, is not told")
+	}
+	for _, shape := range []string{"64240:2-4-8-1-3:1460:7", "65535:2-1-3-1-1-8-4-0:1460:6", "8192:2-1-3-1-1-4:1460:8", ""} {
+		if f := see(shape, "203.0.113.7:40000", true, 4); f != nil {
+			t.Errorf("the SYN of a system (%s): %v", shape, f)
+		}
+	}
+	if f := see("1024:2:1460:0", "192.0.2.9:40000", false, 5); f != nil {
+		t.Error("a scan that our own host makes is told by those whom it meets")
 	}
 }

@@ -15,8 +15,9 @@ import (
 
 // weights of a malicious name per method, in nats, before trust. JA3 hardly separates
 // (46 of the 84 malicious ones of our data are common elsewhere); JA4 sorts what clients
-// shuffle and separates better; SSH programs are few and their settings shared.
-var weights = map[string]float64{"ja3": 1, "ja3s": 0.5, "ja4": 3, "hassh": 2, "hassh_server": 1}
+// shuffle and separates better; SSH programs are few and their settings shared; a SYN that no
+// system makes is a program's that wants no connection.
+var weights = map[string]float64{"ja3": 1, "ja3s": 0.5, "ja4": 3, "hassh": 2, "hassh_server": 1, "syn": 4}
 
 // print is one fingerprint of an event.
 type print struct{ method, value string }
@@ -36,6 +37,10 @@ func prints(ev *event.Event) []print {
 	case *event.Event_Ssh:
 		add("hassh", p.Ssh.GetHassh())
 		add("hassh_server", p.Ssh.GetHasshServer())
+	case *event.Event_Network:
+		if p.Network.GetInbound() {
+			add("syn", p.Network.GetSyn())
+		}
 	}
 	return out
 }
@@ -93,6 +98,9 @@ func flow(ev *event.Event) *entity.Flow {
 	if t := ev.GetTls(); t != nil {
 		return t.GetFlow()
 	}
+	if n := ev.GetNetwork(); n != nil {
+		return n.GetFlow()
+	}
 	return ev.GetSsh().GetFlow()
 }
 
@@ -100,6 +108,11 @@ func flow(ev *event.Event) *entity.Flow {
 func (l *Library) Finding(ev *event.Event, v verdict.Verdict) *verdict.Finding {
 	if len(v.Evidence) == 0 {
 		return nil
+	}
+	client := flow(ev).Src().Addr()
+	scan := ev.GetNetwork() != nil
+	if scan && !l.told.first(client.String()+" "+v.Evidence[0].Where, ev.WallNs) {
+		return nil // one SYN of a scan stands for all
 	}
 	f := &verdict.Finding{
 		Host: ev.Host, WallNs: ev.WallNs, Layer: "network", Stage: "fingerprint", Rule: v.Evidence[0].Engine,
@@ -111,11 +124,39 @@ func (l *Library) Finding(ev *event.Event, v verdict.Verdict) *verdict.Finding {
 			{Kind: entity.Kind_FINGERPRINT, Role: "object", Text: v.Evidence[0].Where},
 		},
 	}
+	if scan {
+		f.Title, f.Techniques = "Connection attempt made by "+v.Family, []string{"T1595.001"} // Scanning IP Blocks
+		f.Subjects = append([]*entity.Sighting{{Kind: entity.Kind_ADDRESS, Role: "source", Host: ev.Host, Text: client.String()}}, f.Subjects...)
+	}
 	if ev.Actor != nil {
 		f.Subjects = append(f.Subjects, &entity.Sighting{Kind: entity.Kind_PROCESS, Role: "actor", Process: ev.Actor})
 	}
 	f.SetID()
 	return f
+}
+
+// told remembers what was said of whom, so that a scan is one finding an hour.
+type told struct {
+	mu   sync.Mutex // guards when
+	when map[string]int64
+}
+
+const (
+	toldKept = 4096
+	toldFor  = int64(time.Hour)
+)
+
+func (t *told) first(what string, wall int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if at, ok := t.when[what]; ok && wall-at < toldFor && wall >= at {
+		return false
+	}
+	if t.when == nil || len(t.when) >= toldKept {
+		t.when = map[string]int64{}
+	}
+	t.when[what] = wall
+	return true
 }
 
 // memory counts fingerprints in two generations, so that it forgets the rare first.

@@ -50,6 +50,7 @@ type Library struct {
 	lookup Lookup
 	names  atomic.Pointer[map[string]Known]
 	memory memory
+	told   told
 }
 
 // New reads the operator's files. Wrong lines are warnings: the rest works. lookup may
@@ -140,7 +141,19 @@ var (
 )
 
 // methods and the form of their values.
-var methods = map[string]*regexp.Regexp{"ja3": hex32, "ja3s": hex32, "ja4": ja4, "hassh": hex32, "hassh_server": hex32}
+var methods = map[string]*regexp.Regexp{"ja3": hex32, "ja3s": hex32, "ja4": ja4, "hassh": hex32, "hassh_server": hex32, "syn": syn}
+
+// syn is what wire/ip writes of a SYN: window, option kinds, segment size, scale.
+var syn = regexp.MustCompile(`^[0-9]{1,5}:(?:[0-9a-d-]{0,40}):[0-9]{1,5}:[0-9]{1,3}$`)
+
+// builtin are programs that make their SYNs themselves instead of asking a system's
+// stack, by their source code: no system opens connections so. The operator's files win.
+var builtin = map[string]Known{
+	"syn:1024:2:1460:0": {Label: "nmap or masscan", Malicious: true, Source: "builtin"},
+	"syn:1024::0:0":     {Label: "masscan", Malicious: true, Source: "builtin"},
+	"syn:65535::0:0":    {Label: "zmap", Malicious: true, Source: "builtin"},
+	"syn:8192::0:0":     {Label: "scapy", Malicious: true, Source: "builtin"},
+}
 
 // parse reads "METHOD:VALUE benign|malicious NAME…".
 func parse(line string) (key string, k Known, err error) {
@@ -168,13 +181,16 @@ func parse(line string) (key string, k Known, err error) {
 	return key, k, nil
 }
 
-// of asks the operator's files first, then outside knowledge.
+// of asks the operator's files first, then outside knowledge, then what is built in.
 func (l *Library) of(key string, now time.Time) (Known, bool) {
 	if k, ok := (*l.names.Load())[key]; ok {
 		return k, true
 	}
-	if l.lookup == nil {
-		return Known{}, false
+	if l.lookup != nil {
+		if k, ok := l.lookup("fingerprint", key, now); ok {
+			return k, true
+		}
 	}
-	return l.lookup("fingerprint", key, now)
+	k, ok := builtin[key]
+	return k, ok
 }

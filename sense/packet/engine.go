@@ -135,7 +135,7 @@ func (e *engine) begin(k key, p *ip.Packet, wall int64) *flow {
 		f.class = opening
 		switch p.Flags & (ip.SYN | ip.ACK) {
 		case ip.SYN:
-			f.isn = p.Seq
+			f.isn, f.syn = p.Seq, p.Shape()
 		case ip.SYN | ip.ACK: // its SYN was lost to us, but the roles are sure
 			f.src, f.dst, f.isn = p.Dst, p.Src, p.Ack-1
 		default:
@@ -265,7 +265,9 @@ func (e *engine) open(f *flow, wall int64, sure bool) {
 	}
 	f.told = true
 	ev := e.event(wall)
-	ev.Payload = &event.Event_Network{Network: e.network(f, event.NetworkActivity_FLOW_OPEN)}
+	n := e.network(f, event.NetworkActivity_FLOW_OPEN)
+	n.Syn, f.syn = f.syn, ""
+	ev.Payload = &event.Event_Network{Network: n}
 	e.emit(ev)
 }
 

@@ -57,7 +57,8 @@ type flow struct {
 	shed        bool // not told, for there were too many
 	waits       bool // in the list of requests that wait for their bodies
 	app         string
-	talk        *talk // what is being read; nil: only counted
+	syn         string // shape of the client's SYN
+	talk        *talk  // what is being read; nil: only counted
 	cost        int
 
 	prev, next *flow

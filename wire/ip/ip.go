@@ -10,7 +10,7 @@
 //
 // Worst trap: being stricter than the receiver. A segment whose TCP options are
 // nonsense is still delivered by Linux, so a decoder that refuses it (gopacket's
-// does) hides its payload from the sensor. Options are therefore skipped unread;
+// does) hides its payload from the sensor. Options are therefore handed on unread;
 // gopacket is the twin in the tests. Checksums are not verified: on the sending host
 // they are not yet computed, so a bad one is no sign of anything.
 package ip
@@ -86,6 +86,8 @@ type Packet struct {
 
 	Flags    uint8 // TCP
 	Seq, Ack uint32
+	Window   uint16
+	Options  []byte // a part of the input; unread, and short where the capture cut it
 
 	Payload []byte // of TCP and UDP; a part of the input
 	Length  int    // bytes of the payload by the headers; more than len(Payload) where the capture cut it
@@ -263,6 +265,7 @@ func (p *Packet) transport(src, dst netip.Addr, b []byte, size int) error {
 		}
 		sport, dport = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
 		p.Seq, p.Ack, p.Flags = binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:]), b[13]
+		p.Window, p.Options = binary.BigEndian.Uint16(b[14:]), b[20:min(head, len(b))]
 		p.Payload, p.Length = b[min(head, len(b)):], size-head
 	case UDP:
 		if len(b) < 8 {

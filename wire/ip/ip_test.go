@@ -208,3 +208,32 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	}
 }
+
+func TestShapeOfSYN(t *testing.T) {
+	option := func(kind layers.TCPOptionKind, data ...byte) layers.TCPOption {
+		return layers.TCPOption{OptionType: kind, OptionLength: uint8(2 + len(data)), OptionData: data}
+	}
+	linux := []layers.TCPOption{option(2, 5, 180), option(4), option(8, 0, 0, 0, 1, 0, 0, 0, 0), {OptionType: 1}, option(3, 7)}
+	for want, syn := range map[string]*layers.TCP{
+		"64240:2-4-8-1-3:1460:7": {SYN: true, Window: 64240, Options: linux},
+		"1024:2:1460:0":          {SYN: true, Window: 1024, Options: []layers.TCPOption{option(2, 5, 180)}},
+		"1024::0:0":              {SYN: true, Window: 1024},
+		"":                       {SYN: true, ACK: true, Window: 64240, Options: linux},
+	} {
+		syn.SrcPort, syn.DstPort = 40000, 80
+		raw := build(t, ether(layers.EthernetTypeIPv4), &layers.IPv4{Version: 4, IHL: 5, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: src4, DstIP: dst4}, syn)
+		var p Packet
+		if err := p.DecodeLink(LinkEthernet, raw); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Shape(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	for _, options := range [][]byte{{2}, {2, 0, 1}, {2, 1}, {3, 200, 1}, {0, 9, 9}, bytes.Repeat([]byte{1}, 40), {2, 3, 1}} {
+		p := Packet{Proto: TCP, Flags: SYN, Options: options}
+		if len(p.Shape()) > 64 {
+			t.Errorf("%v: %q is longer than a fingerprint may be", options, p.Shape())
+		}
+	}
+}

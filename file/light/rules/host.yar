@@ -141,3 +141,38 @@ rule unit_runs_hidden_file {
   condition:
     filesize < 64KB and any of them
 }
+
+// Places where programs are started from by themselves. Packages put files there every
+// day, and those are known by their manifests before any rule reads them; what is left
+// is an administrator's or an intruder's, and worth a line in the story of an incident.
+
+rule job_of_no_package {
+  meta:
+    description = "scheduled job that belongs to no package"
+    technique = "T1053.003"
+    family = "persistence"
+    score = "0.1"
+  condition:
+    filepath startswith "/etc/cron" or filepath startswith "/var/spool/cron/"
+}
+
+rule unit_of_no_package {
+  meta:
+    description = "service or start-up file that belongs to no package"
+    technique = "T1543.002"
+    family = "persistence"
+    score = "0.1"
+  condition:
+    filepath startswith "/etc/systemd/system/" or filepath startswith "/etc/init.d/" or filepath startswith "/etc/profile.d/"
+    or filepath startswith "/lib/systemd/system/" or filepath startswith "/usr/lib/systemd/system/" or filepath == "/etc/rc.local"
+}
+
+rule keys_that_log_in {
+  meta:
+    description = "keys that may log in were changed"
+    technique = "T1098.004"
+    family = "persistence"
+    score = "0.1"
+  condition:
+    filepath endswith "/.ssh/authorized_keys" or filepath endswith "/.ssh/authorized_keys2"
+}
