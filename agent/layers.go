@@ -4,10 +4,13 @@ package agent
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/ringwall/ringwall/entity"
 	"github.com/ringwall/ringwall/event"
@@ -100,11 +103,7 @@ func (a *Agent) Stages() []funnel.StageCounts {
 // newEnforcer opens the enforcer of this host. Its brain is never blocked.
 func (a *Agent) newEnforcer() (*respond.Enforcer, error) {
 	cfg := a.cfg.Respond
-	if u, err := url.Parse(a.opt.Self.Bus); err == nil {
-		if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
-			cfg.Brain = append(cfg.Brain, addr)
-		}
-	}
+	cfg.Brain = append(cfg.Brain, brokers(a.opt.Self.Bus)...)
 	opt := respond.Options{
 		Data: filepath.Join(a.opt.Data, "respond"), Host: string(a.opt.Self.Host), Root: a.cfg.Scope.Root, Netns: a.cfg.Scope.Netns,
 		Clock: a.clock, Board: a.opt.Board, Emit: a.Emit, Lineage: a.lineage,
@@ -122,6 +121,28 @@ func (a *Agent) lineage(p *entity.Process) (out []process.Stat) {
 	}
 	for _, d := range s.Lineage(p.GetPid(), p.GetStartNs()) {
 		out = append(out, process.Stat{PID: int(d.PID), PPID: int(d.Under), Start: process.Ticks(d.StartNs)})
+	}
+	return out
+}
+
+// namesLong bounds the asking for the addresses of brokers that are known by name.
+const namesLong = 2 * time.Second
+
+// brokers are the addresses behind a URL of the bus, or behind several with commas
+// between: what must stay reachable for this host to be told anything.
+func brokers(bus string) (out []netip.Addr) {
+	ctx, cancel := context.WithTimeout(context.Background(), namesLong)
+	defer cancel()
+	for _, text := range strings.Split(bus, ",") {
+		u, err := url.Parse(strings.TrimSpace(text))
+		if err != nil || u.Hostname() == "" {
+			continue
+		}
+		if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
+			out = append(out, addr)
+		} else if addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname()); err == nil {
+			out = append(out, addrs...)
+		}
 	}
 	return out
 }

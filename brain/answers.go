@@ -161,7 +161,7 @@ func (b *Brain) Enroll(_ context.Context, tenant, host, group string, life time.
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrInput, err)
 	}
-	token, err := b.auth.NewJoin(j, door, life, time.Now())
+	token, err := b.auth.NewJoin(j, advertised(door), life, time.Now())
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrInput, err)
 	}

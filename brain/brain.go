@@ -161,8 +161,12 @@ func (b *Brain) rules(cfg Config) (behaviour.Matcher, error) {
 // Authority names who may join.
 func (b *Brain) Authority() *identity.Authority { return b.auth }
 
-// Server is the embedded broker, for an agent in this process.
-func (b *Brain) Server() *bus.Server { return b.hub.Server() }
+// Bus is how an agent reaches the broker: the embedded one, for an agent in this process
+// (nil with an external one), and the URL and pins that others are told.
+func (b *Brain) Bus() (server *bus.Server, url string, pins []identity.Pin) {
+	url, pins = b.hub.Address()
+	return b.hub.Server(), url, pins
+}
 
 // PushTenant tells the broker of newly enrolled hosts.
 func (b *Brain) PushTenant(ctx context.Context, tenant string) error {
@@ -243,7 +247,7 @@ func (b *Brain) Run(ctx context.Context) error {
 	judge.Go(func() {
 		b.hub.Tend(ctx, func(err error) {
 			if err != nil {
-				b.opt.Board.Set("bus", health.Degraded, err.Error()+"; it is begun anew when there is room, and events wait in the spools")
+				b.opt.Board.Set("bus", health.Degraded, err.Error()+"; events wait in the spools")
 				return
 			}
 			b.opt.Board.Set("bus", health.On, "")

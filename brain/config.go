@@ -5,7 +5,9 @@ package brain
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/ringwall/ringwall/behaviour/incident"
@@ -18,7 +20,7 @@ import (
 // Config of the brain. The zero value of a field means its default.
 type Config struct {
 	Listen    string               `yaml:"listen"`  // host:port where agents reach the bus; empty: this process only
-	Bus       string               `yaml:"bus"`     // nats:// URL of an external cluster; empty: embedded
+	Bus       string               `yaml:"bus"`     // nats:// or tls:// URLs of an external cluster, with commas between; empty: embedded
 	Tenants   []string             `yaml:"tenants"` // default: default
 	Rules     []string             `yaml:"rules"`   // folders of Sigma rules beside our own
 	Policy    decide.Policy        `yaml:"policy"`  // what may be done; default observe
@@ -52,6 +54,11 @@ func (c *Config) Validate() error {
 	var errs []error
 	if len(c.Tenants) == 0 {
 		errs = append(errs, errors.New("brain.tenants is empty; name at least one, such as default"))
+	}
+	for _, s := range strings.Split(c.Bus, ",") {
+		if u, err := url.Parse(strings.TrimSpace(s)); c.Bus != "" && (err != nil || u.Host == "" || u.Scheme != "nats" && u.Scheme != "tls") {
+			errs = append(errs, fmt.Errorf("brain.bus: %q is no broker; want nats://HOST:PORT or tls://HOST:PORT", s))
+		}
 	}
 	if p := c.Policy.Act; p < 0 || p > 1 {
 		errs = append(errs, fmt.Errorf("brain.policy.act %v is no probability; want 0 to 1", p))

@@ -47,7 +47,7 @@ func listening(t *testing.T, b *Brain, host identity.Host) <-chan action.Command
 	if err := b.PushTenant(t.Context(), "default"); err != nil {
 		t.Fatal(err)
 	}
-	link, err := bus.Dial(bus.LinkConfig{Agent: self, Server: b.Server()})
+	link, err := bus.Dial(bus.LinkConfig{Agent: self, Server: b.hub.Server()})
 	if err != nil {
 		t.Fatal(err)
 	}

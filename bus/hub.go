@@ -3,6 +3,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -152,13 +153,10 @@ func (h *Hub) Revoke(ctx context.Context, t identity.Tenant, host identity.Host,
 // tendEvery is how often the embedded broker is looked after.
 const tendEvery = 2 * time.Second
 
-// Tend looks after the embedded broker until ctx ends: told hears why it stores nothing,
-// and nil when it does again. As soon as there is room on the disk the broker is begun
-// anew, because it does not recover by itself.
+// Tend looks after the broker until ctx ends: told hears why nothing is stored there, and
+// nil when it is again. An embedded one is begun anew as soon as there is room on the
+// disk, because it does not recover by itself; an external one has its own keepers.
 func (h *Hub) Tend(ctx context.Context, told func(error)) {
-	if h.server == nil {
-		return // an external one has its own keepers
-	}
 	tick := time.NewTicker(tendEvery)
 	defer tick.Stop()
 	for bad := false; ; {
@@ -167,14 +165,7 @@ func (h *Hub) Tend(ctx context.Context, told func(error)) {
 			return
 		case <-tick.C:
 		}
-		err := h.server.Fault()
-		if err != nil && bad && h.server.roomy() {
-			if rerr := h.server.Restart(); rerr != nil {
-				err = errors.Join(err, rerr)
-			} else {
-				err = h.server.Fault()
-			}
-		}
+		err := h.fault(bad)
 		if err != nil || bad {
 			told(err)
 		}
@@ -182,9 +173,39 @@ func (h *Hub) Tend(ctx context.Context, told func(error)) {
 	}
 }
 
-// Server is the embedded broker: for an agent in this process, and for the address
-// that others are told. It is nil with an external one.
+// fault is what is wrong with the broker now; mend says that it was wrong before.
+func (h *Hub) fault(mend bool) error {
+	if h.server == nil {
+		if h.conn.IsConnected() {
+			return nil
+		}
+		return fmt.Errorf("the broker at %s is away (%w)", h.cfg.URL, cmp.Or(h.conn.LastError(), nats.ErrDisconnected))
+	}
+	err := h.server.Fault()
+	if err != nil && mend && h.server.roomy() {
+		if rerr := h.server.Restart(); rerr != nil {
+			return errors.Join(err, rerr)
+		}
+		err = h.server.Fault()
+	}
+	if err != nil {
+		err = fmt.Errorf("%w; it is begun anew when there is room", err)
+	}
+	return err
+}
+
+// Server is the embedded broker, for an agent in this process. It is nil with an
+// external one.
 func (h *Hub) Server() *Server { return h.server }
+
+// Address is the broker's URL that agents are told, and the pins of its certificate; the
+// URL is empty where it serves this process only.
+func (h *Hub) Address() (url string, pins []identity.Pin) {
+	if h.server != nil {
+		return h.server.URL(), []identity.Pin{h.auth.Pin()}
+	}
+	return h.cfg.URL, h.cfg.Pins
+}
 
 func (h *Hub) lostAck(_ jetstream.JetStream, m *nats.Msg, err error) {
 	if h.cfg.Log != nil {

@@ -25,8 +25,9 @@ func enrolment(ctx context.Context, b *brain.Brain, listen string, log *slog.Log
 	if err != nil {
 		return err
 	}
+	_, url, pins := b.Bus()
 	door := &identity.Door{
-		Authority: b.Authority(), Bus: b.Server().URL(), Pins: []identity.Pin{b.Authority().Pin()}, Log: log,
+		Authority: b.Authority(), Bus: url, Pins: pins, Log: log,
 		Pushed: func(ctx context.Context, t identity.Tenant) error { return b.PushTenant(ctx, string(t)) },
 		Redact: func(t identity.Tenant) ([]byte, error) { return b.Secret(string(t)) },
 	}

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,31 +71,45 @@ func Root() *cobra.Command {
 }
 
 func upCmd(g *global) *cobra.Command {
-	return &cobra.Command{
+	var at where
+	cmd := &cobra.Command{
 		Use: "up", Short: "Run agent and brain in one process and print what is found", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, g, true, "") },
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, g, true, at) },
 	}
+	cmd.Flags().StringVar(&at.bus, "bus", "", busHelp)
+	return cmd
+}
+
+// where are the flags that say it beside the configuration file.
+type where struct{ listen, bus string }
+
+const busHelp = "nats://HOST:PORT of an external NATS cluster instead of the embedded one (overrides brain.bus; `ringwall config nats` prints what its servers need)"
+
+func (w where) set(cfg *brain.Config) {
+	cfg.Listen, cfg.Bus = cmp.Or(w.listen, cfg.Listen), cmp.Or(w.bus, cfg.Bus)
 }
 
 func brainCmd(g *global) *cobra.Command {
-	var listen string
+	var at where
 	cmd := &cobra.Command{
 		Use: "brain", Short: "Run the brain alone; agents join over --listen", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, g, false, listen) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, g, false, at) },
 	}
-	cmd.Flags().StringVar(&listen, "listen", "", "host:port where agents reach the bus (overrides brain.listen)")
+	cmd.Flags().StringVar(&at.bus, "bus", "", busHelp)
+	cmd.Flags().StringVar(&at.listen, "listen", "", "host:port where agents reach the bus (overrides brain.listen)")
 	return cmd
 }
 
 // run composes the roles: the only place that sees all of them.
-func run(cmd *cobra.Command, g *global, withAgent bool, listen string) error {
+func run(cmd *cobra.Command, g *global, withAgent bool, at where) error {
 	hangups := host.Hangups()
 	cfg, err := g.load(cmd)
 	if err != nil {
 		return err
 	}
-	if listen != "" {
-		cfg.Brain.Listen = listen
+	at.set(&cfg.Brain)
+	if err := cfg.Brain.Validate(); err != nil {
+		return err
 	}
 	data, err := filepath.Abs(g.data)
 	if err != nil {
@@ -155,7 +170,7 @@ func run(cmd *cobra.Command, g *global, withAgent bool, listen string) error {
 		wg.Go(func() { print(ctx, cmd.OutOrStdout(), b, t) })
 	}
 	defer hangups.Do(func() {
-		host.Reloaded(cmd.OutOrStdout(), func() ([]string, error) { return g.reload(ctx, cmd, b, a, listen) })
+		host.Reloaded(cmd.OutOrStdout(), func() ([]string, error) { return g.reload(ctx, cmd, b, a, at) })
 	})()
 	select {
 	case err := <-failed:
@@ -216,19 +231,21 @@ func localAgent(b *brain.Brain, cfg agent.Config, data string, board *health.Boa
 	if err != nil {
 		return nil, err
 	}
-	return agent.New(cfg, agent.Options{Data: filepath.Join(data, "agent"), Self: self, Server: b.Server(), Secret: secret, Board: board, Log: log})
+	server, url, pins := b.Bus()
+	if server == nil {
+		self.Bus, self.Pins = url, pins
+	}
+	return agent.New(cfg, agent.Options{Data: filepath.Join(data, "agent"), Self: self, Server: server, Secret: secret, Board: board, Log: log})
 }
 
 // reload reads the configuration again. Both roles must be able to take it before
 // either does; a is nil without an agent.
-func (g *global) reload(ctx context.Context, cmd *cobra.Command, b *brain.Brain, a *agent.Agent, listen string) (restart []string, err error) {
+func (g *global) reload(ctx context.Context, cmd *cobra.Command, b *brain.Brain, a *agent.Agent, at where) (restart []string, err error) {
 	cfg, err := g.load(cmd)
 	if err != nil {
 		return nil, err
 	}
-	if listen != "" {
-		cfg.Brain.Listen = listen
-	}
+	at.set(&cfg.Brain)
 	judge, err := b.Prepare(ctx, cfg.Brain)
 	if err != nil {
 		return nil, err
@@ -290,7 +307,7 @@ func configCmd(g *global) *cobra.Command {
 			fmt.Fprintln(cmd.OutOrStdout(), "configuration is good")
 			return nil
 		},
-	})
+	}, natsCmd(g))
 	return cmd
 }
 

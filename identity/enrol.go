@@ -10,7 +10,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"path/filepath"
 	"time"
 
@@ -220,5 +223,21 @@ func JoinBrain(ctx context.Context, token JoinToken, h Host) (*Agent, error) {
 	if err := json.Unmarshal(text, &w); err != nil || w.Host != h || len(w.Keys) == 0 || w.JWT == "" {
 		return nil, fmt.Errorf("join %s: the answer is not an enrolment of %s", token.Address, h)
 	}
-	return &Agent{w.Tenant, w.Host, w.Group, w.Bus, w.Pins, Credentials{w.JWT, seed}, w.Keys, w.Redact}, nil
+	return &Agent{w.Tenant, w.Host, w.Group, reachable(w.Bus, token.Address), w.Pins, Credentials{w.JWT, seed}, w.Keys, w.Redact}, nil
+}
+
+// reachable is the URL of a broker as this host must call it: one that listens on every
+// address (0.0.0.0) does so where the enrolment door was found.
+func reachable(bus, door string) string {
+	u, err := url.Parse(bus)
+	if err != nil {
+		return bus // several, of an external cluster
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	host, _, herr := net.SplitHostPort(door)
+	if err != nil || herr != nil || !addr.IsUnspecified() {
+		return bus
+	}
+	u.Host = net.JoinHostPort(host, u.Port())
+	return u.String()
 }
