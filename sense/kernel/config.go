@@ -51,6 +51,10 @@ func Defaults() Config {
 			"**/.ssh/*", "**/.gnupg/*", "**/.aws/*", "**/.kube/*", "**/.docker/config.json", "**/.git-credentials",
 			"**/.netrc", "**/.pgpass", "**/.my.cnf", "**/.env", "**/wp-config.php", "**/.bash_history",
 			"**/config.ini", "**/credentials.ini", "**/database.ini", "**/settings.ini", "**/app.ini", "/etc/*.ini", "**/db.ini", "**/id_rsa", "**/id_ed25519",
+			"/etc/ssl/private/*", "/etc/krb5.keytab", "/etc/mysql/debian.cnf", "**/.htpasswd",
+			"**/configuration.php", "**/settings.php", "**/database.yml", "**/parameters.yml", // Joomla, Drupal, Rails, Symfony
+			// No secrets: a job is led back to whoever wrote its table by that cron read it.
+			"/etc/crontab", "/etc/cron.d/*", "/var/spool/cron/*", "/var/spool/cron/crontabs/*",
 		},
 		Env:          []string{"LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "SSH_CONNECTION", "SSH_CLIENT", "HISTFILE", "BASH_ENV", "PROMPT_COMMAND", "SUDO_USER", "SUDO_COMMAND"},
 		MaxProcesses: 32768, MaxConnections: 16384,

@@ -219,3 +219,20 @@ func BenchmarkDecode(b *testing.B) {
 		})
 	}
 }
+
+// What an intruder reads first, and what leads a job back to its writer.
+func TestListedByDefault(t *testing.T) {
+	list := Defaults().Sensitive
+	for _, p := range []string{"/etc/shadow", "/root/.ssh/id_ed25519", "/home/bob/.ssh/authorized_keys", "/etc/ssh/ssh_host_rsa_key", "/etc/ssl/private/site.key",
+		"/var/www/html/wp-config.php", "/srv/app/.env", "/var/www/drupal/sites/default/settings.php", "/srv/app/config/database.yml", "/var/www/.htpasswd",
+		"/root/.aws/credentials", "/home/bob/.kube/config", "/etc/crontab", "/etc/cron.d/backup", "/var/spool/cron/crontabs/root", "/var/spool/cron/root"} {
+		if !matchAny(list, p) {
+			t.Errorf("%s is not listed", p)
+		}
+	}
+	for _, p := range []string{"/etc/passwd", "/etc/hostname", "/etc/cron.daily/logrotate", "/var/www/html/index.php", "/etc/ssl/certs/ca-certificates.crt"} {
+		if matchAny(list, p) {
+			t.Errorf("%s is listed", p)
+		}
+	}
+}

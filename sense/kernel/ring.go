@@ -72,6 +72,7 @@ func (s *Sensor) read(ctx context.Context, r *ringbuf.Reader, poll time.Duration
 			s.opt.Board.Set(component, health.Degraded, fmt.Sprintf("read a ring: %v", err))
 			return
 		}
+		s.noticeLosses()
 		n := 0
 		for err == nil {
 			n++
@@ -97,16 +98,15 @@ func (s *Sensor) read(ctx context.Context, r *ringbuf.Reader, poll time.Duration
 func (s *Sensor) watch(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	s.lastTold = time.Now().UnixNano()
 	for {
 		select {
 		case <-ctx.Done():
-			s.tellLosses()
+			s.tellLosses(0)
 			return
 		case <-tick.C:
 			s.opt.Clock.Check()
 			s.beat()
-			s.tellLosses()
+			s.tellLosses(0)
 			s.publishCounts()
 		}
 	}
@@ -127,6 +127,8 @@ func (s *Sensor) beat() {
 			s.opt.Board.Set(component, health.Degraded, "lost its place in the shared set: "+err.Error())
 			return
 		}
+		s.losses.Lock()
+		defer s.losses.Unlock()
 		s.last = map[string]Counts{}
 		for i, name := range classes {
 			s.last[name] = s.counts(s.slot, i) // of those before us in this slot
@@ -190,30 +192,61 @@ func (s *Sensor) counts(slot uint32, class int) (sum Counts) {
 	return sum
 }
 
-// tellLosses turns what was lost since the last look into loss windows.
-func (s *Sensor) tellLosses() {
+// noticeEvery is how often a busy reader looks for losses before it reads on; a look is
+// ten system calls, some 15 us.
+const noticeEvery = 10 * time.Millisecond
+
+// noticeLosses tells the first loss after a calm second at once and before the records
+// that are read from here on, so that what is found in them already knows of it.
+func (s *Sensor) noticeLosses() {
+	now := time.Now().UnixNano()
+	if was := s.noticed.Load(); now-was < int64(noticeEvery) || !s.noticed.CompareAndSwap(was, now) {
+		return
+	}
+	s.tellLosses(time.Second)
+}
+
+// tellLosses turns what was lost since the last look into loss windows, of the classes of
+// which none was told for some time.
+func (s *Sensor) tellLosses(calm time.Duration) {
+	s.losses.Lock()
+	defer s.losses.Unlock()
 	now := time.Now().UnixNano()
 	tell := func(class, reason string, n uint64) {
 		if n == 0 {
 			return
 		}
-		w := &verdict.LossWindow{Sensor: "kernel", Class: class, FromNs: s.lastTold, ToNs: now, Count: n, Reason: reason}
+		w := &verdict.LossWindow{Sensor: "kernel", Class: class, FromNs: s.told[class], ToNs: now, Count: n, Reason: reason}
+		if now-w.FromNs > int64(time.Second) || w.FromNs > now {
+			w.FromNs = now - int64(time.Second) // the counters are looked at each second
+		}
 		s.opt.Board.Lost(w)
 		ev := s.dec.event(event.BootNow(), nil)
 		ev.Payload = &event.Event_Loss{Loss: w}
 		s.dec.emit(ev)
+		s.told[class] = now
 	}
 	for i, name := range classes {
+		if at := s.told[name]; now-at < int64(calm) && at <= now {
+			continue
+		}
 		c := s.counts(s.slot, i)
 		old := s.last[name]
 		if c.Lost > old.Lost && name == "request" {
 			s.dec.lossEpoch.Add(1)
 		}
-		tell(name, "ring full", c.Lost-min(old.Lost, c.Lost))
-		tell(name, "over the share of one process", c.Capped-min(old.Capped, c.Capped))
+		full, capped := c.Lost-min(old.Lost, c.Lost), c.Capped-min(old.Capped, c.Capped)
+		if full+capped == 0 {
+			continue
+		}
 		s.last[name] = c
+		from := s.told[name]
+		tell(name, "ring full", full)
+		s.told[name] = from // one stretch of time, two reasons
+		tell(name, "over the share of one process", capped)
+		s.told[name] = now
 	}
 	bad := s.bad.Load()
 	tell("unreadable", "record not understood", bad-s.lastBad)
-	s.lastBad, s.lastTold = bad, now
+	s.lastBad = bad
 }

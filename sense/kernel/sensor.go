@@ -64,7 +64,9 @@ type Sensor struct {
 	counted       atomic.Pointer[map[string]health.Count]
 	last          map[string]Counts
 	lastBad       uint64
-	lastTold      int64
+	told          map[string]int64 // per class: up to when losses were told
+	noticed       atomic.Int64     // when a reader last looked for losses
+	losses        sync.Mutex       // guards last, lastBad and told
 	lastBeat      uint64
 	closed, dirty bool
 
@@ -88,7 +90,7 @@ func New(cfg Config, opt Options) (*Sensor, error) {
 		opt.Clock = event.NewClock()
 	}
 	opt.Board.Set(component, health.Off, "not started")
-	s := &Sensor{cfg: cfg, opt: opt, last: map[string]Counts{}}
+	s := &Sensor{cfg: cfg, opt: opt, last: map[string]Counts{}, told: map[string]int64{}}
 	if err := s.open(); err != nil {
 		s.Close()
 		opt.Board.Set(component, health.Off, err.Error())
