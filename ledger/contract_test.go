@@ -59,7 +59,7 @@ func TestContract(t *testing.T) {
 	for name, open := range engines {
 		for what, check := range map[string]func(*testing.T, *Ledger){
 			"incidents": incidents, "merges": merges, "actions": actions, "reconcile": reconcile, "exceptions": exceptions,
-			"audit": audit, "enrolment": enrolment, "tokens": tokens, "policy": policy, "aliases": aliases,
+			"audit": audit, "audit head": auditHead, "enrolment": enrolment, "tokens": tokens, "people": people, "sessions": sessions, "links": links, "policy": policy, "aliases": aliases,
 			"findings": findings, "desk": desk, "hunts": hunts, "atomic": atomic, "views do not write": viewsDoNotWrite, "writers": writers, "hostile text": hostileText,
 		} {
 			t.Run(name+"/"+what, func(t *testing.T) { check(t, open(t)) })
@@ -366,38 +366,6 @@ func enrolment(t *testing.T, l *Ledger) {
 		var n int
 		if err := tx.row("SELECT COUNT(*) FROM join_secrets WHERE hash = ? OR hash = ?", []any{secret, bound}, &n); err != nil || n != 0 {
 			t.Errorf("secrets lie there as they are: %d, %v", n, err)
-		}
-		return nil
-	})
-}
-
-func tokens(t *testing.T, l *Ledger) {
-	secret := []byte("0123456789abcdef0123456789abcdef")
-	update(t, l, func(tx *Tx) error {
-		return errors.Join(
-			tx.AddToken(Token{Tenant: "acme", Name: "ci", Role: "reader", Made: t0, Expires: t0.Add(time.Hour)}, secret),
-			tx.PutUser("acme", User{Name: "eve", Role: "admin", PasswordHash: "argon2id$…", Made: t0}))
-	})
-	look := func(secret []byte, now time.Time) (k Token, err error) {
-		err = l.View(t.Context(), func(tx *Tx) error { k, err = tx.Token(secret, now); return err })
-		return k, err
-	}
-	if k, err := look(secret, t0); err != nil || k.Role != "reader" || k.Tenant != "acme" {
-		t.Errorf("%+v, %v", k, err)
-	}
-	if _, err := look(secret, t0.Add(time.Hour)); !errors.Is(err, ErrSpent) {
-		t.Errorf("expired: %v", err)
-	}
-	if _, err := look([]byte("guess"), t0); !errors.Is(err, ErrSpent) {
-		t.Errorf("guessed: %v", err)
-	}
-	update(t, l, func(tx *Tx) error { return tx.RevokeToken("acme", "ci", t0) })
-	if _, err := look(secret, t0); !errors.Is(err, ErrSpent) {
-		t.Errorf("revoked: %v", err)
-	}
-	view(t, l, func(tx *Tx) error {
-		if u, err := tx.User("acme", "eve"); err != nil || u.Role != "admin" {
-			t.Errorf("%+v, %v", u, err)
 		}
 		return nil
 	})

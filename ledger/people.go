@@ -3,144 +3,39 @@
 package ledger
 
 import (
-	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
 	"time"
 )
 
-// Host is one agent that may join the bus.
-type Host struct {
-	Name     string    `json:"host"`
-	Group    string    `json:"group"`
-	Key      string    `json:"key"` // public; the private half never leaves the host
-	Enrolled time.Time `json:"enrolled"`
-	Revoked  time.Time `json:"revoked,omitzero"`
-}
-
-// digest is how secrets and tokens are kept: they are long and random, so a plain
-// hash is enough and lets one be looked up.
-func digest(secret []byte) []byte {
-	h := sha256.Sum256(secret)
-	return h[:]
-}
-
-// AddJoinSecret lets one host enrol once until expires. host "" lets it choose its name.
-func (t *Tx) AddJoinSecret(tenant, host, group string, secret []byte, expires time.Time) error {
-	if len(secret) < 16 || tenant == "" {
-		return errors.New("add join secret: want a tenant and at least 16 random bytes")
-	}
-	_, err := t.exec("INSERT INTO join_secrets (hash, tenant, host, agent_group, expires_ns, used_ns, used_by) VALUES (?, ?, ?, ?, ?, 0, '')", digest(secret), tenant, host, group, ns(expires))
-	if err != nil {
-		return fmt.Errorf("add join secret: %w", err)
-	}
-	return nil
-}
-
-// Enrol spends a join secret and enrols the host with its public key, both or neither.
-// ErrSpent when the secret is unknown, used, expired or for another host; ErrExists
-// when the name is taken and the secret was not made for it.
-func (t *Tx) Enrol(secret []byte, host, key string, now time.Time) (tenant, group string, err error) {
-	var bound string
-	err = t.row("SELECT tenant, host, agent_group FROM join_secrets WHERE hash = ? AND used_ns = 0 AND expires_ns > ?", []any{digest(secret), ns(now)}, &tenant, &bound, &group)
-	if errors.Is(err, ErrNotFound) || (err == nil && bound != "" && bound != host) {
-		return "", "", fmt.Errorf("enrol host %q: %w", host, ErrSpent)
-	}
-	if err == nil {
-		_, err = t.exec("UPDATE join_secrets SET used_ns = ?, used_by = ? WHERE hash = ?", ns(now), host, digest(secret))
-	}
-	if err == nil {
-		err = t.putHost(tenant, Host{Name: host, Group: group, Key: key, Enrolled: now}, bound != "")
-	}
-	if err != nil {
-		return "", "", fmt.Errorf("enrol host %q: %w", host, err)
-	}
-	return tenant, group, nil
-}
-
-// EnrolLocal enrols the host of the brain itself, without a secret; an older key of that
-// name is replaced.
-func (t *Tx) EnrolLocal(tenant string, h Host) error {
-	if err := t.putHost(tenant, h, true); err != nil {
-		return fmt.Errorf("enrol host %q: %w", h.Name, err)
-	}
-	return nil
-}
-
-func (t *Tx) putHost(tenant string, h Host, replace bool) error {
-	if h.Name == "" || h.Key == "" || tenant == "" {
-		return errors.New("tenant, name and key are required")
-	}
-	if !replace {
-		old, err := t.Host(tenant, h.Name)
-		if err == nil && old.Revoked.IsZero() {
-			return ErrExists
-		}
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return err
-		}
-	}
-	_, err := t.exec(`INSERT INTO hosts (tenant, host, agent_group, public_key, enrolled_ns, revoked_ns) VALUES (?, ?, ?, ?, ?, 0)
-		ON CONFLICT (tenant, host) DO UPDATE SET agent_group = excluded.agent_group, public_key = excluded.public_key, enrolled_ns = excluded.enrolled_ns, revoked_ns = 0`,
-		tenant, h.Name, h.Group, h.Key, ns(h.Enrolled))
-	return err
-}
-
-// Revoke ends a host's right to the bus; it stays to be read.
-func (t *Tx) Revoke(tenant, host string, now time.Time) error {
-	return t.one("revoke host "+host, "UPDATE hosts SET revoked_ns = ? WHERE tenant = ? AND host = ? AND revoked_ns = 0", ns(now), tenant, host)
-}
-
-// Host gives one, revoked or not.
-func (t *Tx) Host(tenant, host string) (Host, error) {
-	out, err := t.hosts("WHERE tenant = ? AND host = ?", tenant, host)
-	if err == nil && len(out) == 0 {
-		err = ErrNotFound
-	}
-	if err != nil {
-		return Host{}, fmt.Errorf("host %s: %w", host, err)
-	}
-	return out[0], nil
-}
-
-// Hosts lists all of a tenant by name, revoked ones too.
-func (t *Tx) Hosts(tenant string) ([]Host, error) {
-	return t.hosts("WHERE tenant = ? ORDER BY host", tenant)
-}
-
-func (t *Tx) hosts(where string, args ...any) (out []Host, err error) {
-	err = t.rows("SELECT host, agent_group, public_key, enrolled_ns, revoked_ns FROM hosts "+where, args, func(r *sql.Rows) error {
-		var h Host
-		var enrolled, revoked int64
-		if err := r.Scan(&h.Name, &h.Group, &h.Key, &enrolled, &revoked); err != nil {
-			return err
-		}
-		h.Enrolled, h.Revoked = at(enrolled), at(revoked)
-		out = append(out, h)
-		return nil
-	})
-	return out, err
-}
-
-// User is a person who may sign in. PasswordHash is the door's own format; it is not
-// part of any JSON.
+// User is a person who may sign in. What proves who they are is the door's own format
+// and not part of any JSON.
 type User struct {
 	Name         string    `json:"name"`
 	Role         string    `json:"role"`
-	PasswordHash string    `json:"-"`
+	Raw          bool      `json:"raw"`              // may read raw content
+	Issuer       string    `json:"issuer,omitempty"` // single sign-on: who vouches, "" for a local user
+	Subject      string    `json:"-"`                // their unchanging name there
+	Handle       string    `json:"-"`                // their opaque name towards passkeys
+	PasswordHash string    `json:"-"`                // "" has no password
+	TOTP         string    `json:"-"`                // sealed secret, "" has none
+	TOTPStep     int64     `json:"-"`                // the last 30 s step whose code was used
 	Made         time.Time `json:"made"`
+	Login        time.Time `json:"login,omitzero"` // the last
 	Disabled     time.Time `json:"disabled,omitzero"`
 }
 
-// PutUser stores or changes one.
+// PutUser stores or changes one; Made stays as it first was.
 func (t *Tx) PutUser(tenant string, u User) error {
 	if tenant == "" || u.Name == "" || u.Role == "" {
 		return fmt.Errorf("put user %q: tenant, name and role are required", u.Name)
 	}
-	_, err := t.exec(`INSERT INTO users (tenant, name, role, password_hash, made_ns, disabled_ns) VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT (tenant, name) DO UPDATE SET role = excluded.role, password_hash = excluded.password_hash, disabled_ns = excluded.disabled_ns`,
-		tenant, u.Name, u.Role, u.PasswordHash, ns(u.Made), ns(u.Disabled))
+	_, err := t.exec(`INSERT INTO users (tenant, name, role, raw, issuer, subject, handle, password_hash, totp, totp_step, made_ns, login_ns, disabled_ns)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (tenant, name) DO UPDATE SET role = excluded.role, raw = excluded.raw, issuer = excluded.issuer, subject = excluded.subject, handle = excluded.handle,
+			password_hash = excluded.password_hash, totp = excluded.totp, totp_step = excluded.totp_step, login_ns = excluded.login_ns, disabled_ns = excluded.disabled_ns`,
+		tenant, u.Name, u.Role, bit(u.Raw), u.Issuer, u.Subject, u.Handle, u.PasswordHash, u.TOTP, u.TOTPStep, ns(u.Made), ns(u.Login), ns(u.Disabled))
 	if err != nil {
 		return fmt.Errorf("put user %q: %w", u.Name, err)
 	}
@@ -149,53 +44,161 @@ func (t *Tx) PutUser(tenant string, u User) error {
 
 // User gives one, disabled or not.
 func (t *Tx) User(tenant, name string) (User, error) {
-	u := User{Name: name}
-	var made, disabled int64
-	err := t.row("SELECT role, password_hash, made_ns, disabled_ns FROM users WHERE tenant = ? AND name = ?", []any{tenant, name}, &u.Role, &u.PasswordHash, &made, &disabled)
+	_, u, err := t.user("tenant = ? AND name = ?", tenant, name)
 	if err != nil {
 		return User{}, fmt.Errorf("user %q: %w", name, err)
 	}
-	u.Made, u.Disabled = at(made), at(disabled)
 	return u, nil
 }
 
-// Token is a secret that stands for a role; only its hash is kept.
-type Token struct {
-	Tenant  string    `json:"tenant"`
-	Name    string    `json:"name"`
-	Role    string    `json:"role"`
-	Made    time.Time `json:"made"`
-	Expires time.Time `json:"expires"`
+// UserByHandle finds the owner of a passkey in any tenant.
+func (t *Tx) UserByHandle(handle string) (tenant string, u User, err error) {
+	if handle == "" {
+		return "", User{}, fmt.Errorf("user by handle: %w", ErrNotFound)
+	}
+	if tenant, u, err = t.user("handle = ?", handle); err != nil {
+		return "", User{}, fmt.Errorf("user by handle: %w", err)
+	}
+	return tenant, u, nil
 }
 
-// AddToken keeps the hash of secret.
-func (t *Tx) AddToken(k Token, secret []byte) error {
-	if len(secret) < 16 || k.Tenant == "" || k.Name == "" || k.Role == "" || k.Expires.IsZero() {
-		return fmt.Errorf("add token %q: want tenant, name, role, expiry and at least 16 random bytes", k.Name)
+// UserBySubject finds who an issuer vouches for.
+func (t *Tx) UserBySubject(tenant, issuer, subject string) (User, error) {
+	if issuer == "" || subject == "" {
+		return User{}, fmt.Errorf("user of issuer %q: %w", issuer, ErrNotFound)
 	}
-	_, err := t.exec("INSERT INTO tokens (hash, tenant, name, role, made_ns, expires_ns, revoked_ns) VALUES (?, ?, ?, ?, ?, ?, 0)", digest(secret), k.Tenant, k.Name, k.Role, ns(k.Made), ns(k.Expires))
+	_, u, err := t.user("tenant = ? AND issuer = ? AND subject = ?", tenant, issuer, subject)
 	if err != nil {
-		return fmt.Errorf("add token %q: %w", k.Name, err)
+		return User{}, fmt.Errorf("user of issuer %q: %w", issuer, err)
+	}
+	return u, nil
+}
+
+// Users lists all of a tenant by name, disabled ones too.
+func (t *Tx) Users(tenant string) (out []User, err error) {
+	err = t.users("tenant = ? ORDER BY name", []any{tenant}, func(_ string, u User) { out = append(out, u) })
+	if err != nil {
+		return nil, fmt.Errorf("list users: %w", err)
+	}
+	return out, nil
+}
+
+func (t *Tx) user(where string, args ...any) (tenant string, u User, err error) {
+	found := false
+	err = t.users(where, args, func(in string, one User) { tenant, u, found = in, one, true })
+	if err == nil && !found {
+		err = ErrNotFound
+	}
+	return tenant, u, err
+}
+
+func (t *Tx) users(where string, args []any, each func(tenant string, u User)) error {
+	return t.rows("SELECT tenant, name, role, raw, issuer, subject, handle, password_hash, totp, totp_step, made_ns, login_ns, disabled_ns FROM users WHERE "+where, args, func(r *sql.Rows) error {
+		var tenant string
+		var u User
+		var raw, made, login, disabled int64
+		if err := r.Scan(&tenant, &u.Name, &u.Role, &raw, &u.Issuer, &u.Subject, &u.Handle, &u.PasswordHash, &u.TOTP, &u.TOTPStep, &made, &login, &disabled); err != nil {
+			return err
+		}
+		u.Raw, u.Made, u.Login, u.Disabled = raw != 0, at(made), at(login), at(disabled)
+		each(tenant, u)
+		return nil
+	})
+}
+
+func bit(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Passkey is one WebAuthn credential. Body is the door's own format.
+type Passkey struct {
+	ID    string    `json:"id"` // the credential's, base64url
+	Name  string    `json:"-"`  // its owner
+	Site  string    `json:"site"`
+	Label string    `json:"label"`
+	Body  []byte    `json:"-"`
+	Made  time.Time `json:"made"`
+	Used  time.Time `json:"used,omitzero"`
+}
+
+// AddPasskey stores a new one; ErrExists when its id is known, whoever owns it.
+func (t *Tx) AddPasskey(tenant string, k Passkey) error {
+	if tenant == "" || k.ID == "" || k.Name == "" || len(k.Body) == 0 {
+		return errors.New("add passkey: tenant, id, owner and body are required")
+	}
+	var owner string
+	err := t.row("SELECT name FROM passkeys WHERE id = ?", []any{k.ID}, &owner)
+	if err == nil {
+		return fmt.Errorf("add passkey of %q: %w", k.Name, ErrExists)
+	}
+	if errors.Is(err, ErrNotFound) {
+		_, err = t.exec("INSERT INTO passkeys (id, tenant, name, site, label, body, made_ns, used_ns) VALUES (?, ?, ?, ?, ?, ?, ?, 0)", k.ID, tenant, k.Name, k.Site, k.Label, k.Body, ns(k.Made))
+	}
+	if err != nil {
+		return fmt.Errorf("add passkey of %q: %w", k.Name, err)
 	}
 	return nil
 }
 
-// Token gives what a secret stands for; ErrSpent when it is unknown, revoked or expired.
-func (t *Tx) Token(secret []byte, now time.Time) (Token, error) {
-	var k Token
-	var made, expires int64
-	err := t.row("SELECT tenant, name, role, made_ns, expires_ns FROM tokens WHERE hash = ? AND revoked_ns = 0 AND expires_ns > ?", []any{digest(secret), ns(now)}, &k.Tenant, &k.Name, &k.Role, &made, &expires)
-	if errors.Is(err, ErrNotFound) {
-		err = ErrSpent
-	}
-	if err != nil {
-		return Token{}, fmt.Errorf("token: %w", err)
-	}
-	k.Made, k.Expires = at(made), at(expires)
-	return k, nil
+// UsePasskey notes a use, with the body that came of it (its counter).
+func (t *Tx) UsePasskey(tenant, id string, body []byte, now time.Time) error {
+	return t.one("use passkey", "UPDATE passkeys SET body = ?, used_ns = ? WHERE tenant = ? AND id = ?", body, ns(now), tenant, id)
 }
 
-// RevokeToken ends all tokens of that name.
-func (t *Tx) RevokeToken(tenant, name string, now time.Time) error {
-	return t.one("revoke token "+name, "UPDATE tokens SET revoked_ns = ? WHERE tenant = ? AND name = ? AND revoked_ns = 0", ns(now), tenant, name)
+// DropPasskey takes one from its owner.
+func (t *Tx) DropPasskey(tenant, name, id string) error {
+	return t.one("drop passkey of "+name, "DELETE FROM passkeys WHERE tenant = ? AND name = ? AND id = ?", tenant, name, id)
+}
+
+// Passkeys lists those of a user, the oldest first.
+func (t *Tx) Passkeys(tenant, name string) (out []Passkey, err error) {
+	err = t.rows("SELECT id, site, label, body, made_ns, used_ns FROM passkeys WHERE tenant = ? AND name = ? ORDER BY made_ns, id", []any{tenant, name}, func(r *sql.Rows) error {
+		k := Passkey{Name: name}
+		var made, used int64
+		if err := r.Scan(&k.ID, &k.Site, &k.Label, &k.Body, &made, &used); err != nil {
+			return err
+		}
+		k.Made, k.Used = at(made), at(used)
+		out = append(out, k)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("passkeys of %q: %w", name, err)
+	}
+	return out, nil
+}
+
+// SetRecoveryCodes replaces a user's recovery codes; hashes are the door's own.
+func (t *Tx) SetRecoveryCodes(tenant, name string, hashes [][]byte) error {
+	_, err := t.exec("DELETE FROM recovery_codes WHERE tenant = ? AND name = ?", tenant, name)
+	for _, h := range hashes {
+		if err == nil {
+			_, err = t.exec("INSERT INTO recovery_codes (tenant, name, hash, used_ns) VALUES (?, ?, ?, 0)", tenant, name, h)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("set recovery codes of %q: %w", name, err)
+	}
+	return nil
+}
+
+// SpendRecoveryCode uses one up; ErrSpent when it is unknown or was used.
+func (t *Tx) SpendRecoveryCode(tenant, name string, hash []byte, now time.Time) error {
+	err := t.one("recovery code of "+name, "UPDATE recovery_codes SET used_ns = ? WHERE tenant = ? AND name = ? AND hash = ? AND used_ns = 0", ns(now), tenant, name, hash)
+	if errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("recovery code of %q: %w", name, ErrSpent)
+	}
+	return err
+}
+
+// RecoveryCodes counts those left.
+func (t *Tx) RecoveryCodes(tenant, name string) (left int, err error) {
+	err = t.row("SELECT COUNT(*) FROM recovery_codes WHERE tenant = ? AND name = ? AND used_ns = 0", []any{tenant, name}, &left)
+	if err != nil {
+		return 0, fmt.Errorf("recovery codes of %q: %w", name, err)
+	}
+	return left, nil
 }
