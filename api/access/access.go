@@ -127,7 +127,7 @@ func Socket(uid int) *Principal {
 	if uid != 0 && uid != os.Geteuid() {
 		return nil
 	}
-	return &Principal{Tenant: "default", Name: "uid:" + strconv.Itoa(uid), Role: Admin, Raw: true, Via: ViaSocket}
+	return &Principal{Tenant: DefaultTenant, Name: "uid:" + strconv.Itoa(uid), Role: Admin, Raw: true, Via: ViaSocket}
 }
 
 // In is a socket's principal in another tenant; everyone else stays in their own and
