@@ -43,7 +43,9 @@ func (p *play) told(l *line) error {
 		layer, stage, _ := strings.Cut(l.arg(0), ".")
 		f := &verdict.Finding{Host: p.host, WallNs: epochStart + int64(p.boot()), Layer: layer, Stage: stage, Rule: stage + "-rule",
 			Title: strings.Join(l.argv, " "), Score: float(l.arg(2)), Colour: verdict.Colour(verdict.Colour_value[strings.ToUpper(l.arg(1))])}
-		if a, err := netip.ParseAddr(l.arg(3)); err == nil {
+		if fl := l.opts["login"]; fl != "" {
+			f.Subjects = []*entity.Sighting{{Kind: entity.Kind_LOGIN, Role: "object", Text: l.arg(3), Flow: p.flow(fl, "", 0)}}
+		} else if a, err := netip.ParseAddr(l.arg(3)); err == nil {
 			f.Subjects = []*entity.Sighting{{Kind: entity.Kind_ADDRESS, Role: "source", Text: a.String()}}
 		} else {
 			f.Subjects = []*entity.Sighting{{Kind: entity.Kind_FILE, Role: "object", File: p.file(l.arg(3), l)}}

@@ -279,6 +279,9 @@ func (b *Builder) join(st *state, m member, keys []entity.Key) {
 			if m.path.Guess {
 				v.weight /= 8 // many guesses do not outvote one that knows
 			}
+			if n.Kind == entity.Kind_ADDRESS {
+				v.weight /= 8 // who it was does not say how they came in
+			}
 			st.vote(n.Key, v)
 		}
 	}

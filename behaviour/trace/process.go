@@ -81,17 +81,24 @@ func (w *walker) connection(id graph.NodeID, n *graph.Node, d deed) (found, serv
 }
 
 // taintedAbove tells whether the process or one that it descends from was convicted.
-func (w *walker) taintedAbove(id graph.NodeID) bool { return Convicted(w.g, id) }
+func (w *walker) taintedAbove(id graph.NodeID) bool {
+	return above(w.g, id, func(n *graph.Node) bool { return n.Tainted })
+}
 
-// Convicted tells whether a process, the log-in that began it, or a process or log-in
-// above it was convicted: what it does then is the intrusion's.
+// Convicted tells whether a process, the log-in or connection that it was made for, or
+// one of these above it was convicted: what it does then is the intrusion's.
 func Convicted(g *graph.Graph, id graph.NodeID) bool {
+	return above(g, id, func(n *graph.Node) bool { return n.Tainted || begunByConvict(g, n) })
+}
+
+// above tells whether something holds of a process or of one that it descends from.
+func above(g *graph.Graph, id graph.NodeID, holds func(*graph.Node) bool) bool {
 	for range maxHops {
 		n := g.Node(id)
 		if n == nil || n.Process == nil {
 			return false
 		}
-		if n.Tainted || begunByConvict(g, n) {
+		if holds(n) {
 			return true
 		}
 		id = n.Process.Parent
@@ -103,13 +110,30 @@ func begunByConvict(g *graph.Graph, n *graph.Node) bool {
 	if n.Process.Snapshot || n.Process.Service != nil {
 		return false // a daemon; nobody's log-in began it
 	}
-	return slices.ContainsFunc(n.In, func(e graph.Edge) bool {
-		if e.Type != graph.Began {
-			return false
+	tainted := func(id graph.NodeID) bool {
+		n := g.Node(id)
+		return n != nil && n.Tainted
+	}
+	var only graph.Edge // the one connection that it took
+	taken := 0
+	for _, e := range n.In {
+		switch e.Type {
+		case graph.Began:
+			if tainted(e.Peer) {
+				return true
+			}
+		case graph.Held, graph.Accepted:
+			if e.Peer != only.Peer {
+				only = e
+				taken++
+			}
 		}
-		login := g.Node(e.Peer)
-		return login != nil && login.Tainted
-	})
+	}
+	flow := g.Node(only.Peer)
+	if taken != 1 || flow == nil || only.Type == graph.Accepted && only.T-n.First >= freshly {
+		return false
+	}
+	return flow.Tainted || slices.ContainsFunc(flow.Out, func(e graph.Edge) bool { return e.Type == graph.LoggedIn && tainted(e.Peer) })
 }
 
 // launchers start things on their own account: who started them is not to blame.

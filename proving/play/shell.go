@@ -60,7 +60,7 @@ func (s *shell) say(ctx context.Context, line string) (string, error) {
 		return "", fmt.Errorf("the shell is gone: %w", err)
 	}
 	for {
-		text := s.answers.since(before)
+		text := strings.ReplaceAll(s.answers.since(before), "\r\n", "\n") // a terminal's line ends
 		if done := strings.Index(text, mark+"\n"); done >= 0 {
 			return text[:done], nil
 		}

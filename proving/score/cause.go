@@ -54,10 +54,25 @@ func (s *scorer) rootCause(r *Result, entry scenario.Entity) RootCause {
 		}
 		if row.Attack && covered > most {
 			most = covered
-			out.Found, out.Right = row.RootCause, s.isEntry(row.RootCause, entry)
+			out.Found, out.Right = row.RootCause, s.isEntry(row.RootCause, entry) || s.cameBefore(row.RootCause, entry)
 		}
 	}
 	return out
+}
+
+// cameBefore says whether a cause is an earlier entry of the same intruder: who comes in twice
+// makes one intrusion, and it began with the first.
+func (s *scorer) cameBefore(c *Cause, entry scenario.Entity) bool {
+	from := s.in.Scenario.Endpoint(entry.Client).Addr()
+	for _, e := range s.in.Scenario.Entities() {
+		if e.As == entry.As {
+			return false
+		}
+		if e.Entry && s.in.Scenario.Endpoint(e.Client).Addr() == from && s.isEntry(c, e) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *scorer) entryIs(e, entry scenario.Entity) bool {
