@@ -50,6 +50,9 @@ func findingsCmd(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if limit < 1 || since < 0 {
+				return fmt.Errorf("findings: --limit %d --since %v: want a limit of at least 1 and a positive time", limit, since)
+			}
 			if follow {
 				return newClient(g.data).follow(cmd.Context(), g.query(), func(kind string, data []byte) error {
 					if out != nil {
@@ -155,9 +158,10 @@ func plain(s string) string {
 
 func incidentsCmd(g *global) *cobra.Command {
 	return &cobra.Command{
-		Use:   "incidents [ID]",
-		Short: "List intrusions, or show one",
-		Args:  cobra.MaximumNArgs(1),
+		Use:               "incidents [ID]",
+		Short:             "List intrusions, or show one",
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: g.ids("/v1/incidents"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			out, err := g.output(cmd)
 			if err != nil {
@@ -196,9 +200,10 @@ func incidentsCmd(g *global) *cobra.Command {
 
 func traceCmd(g *global) *cobra.Command {
 	return &cobra.Command{
-		Use:   "trace ID",
-		Short: "Tell the story of an incident or finding, from its entry to its effects",
-		Args:  cobra.ExactArgs(1),
+		Use:               "trace ID",
+		Short:             "Tell the story of an incident or finding, from its entry to its effects",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: g.ids("/v1/incidents"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			out, err := g.output(cmd)
 			if err != nil {
@@ -255,10 +260,15 @@ func actionsCmd(g *global) *cobra.Command {
 		},
 	}
 	cmd.AddCommand(&cobra.Command{
-		Use: "undo ID", Short: "Take an action back before its time", Args: cobra.ExactArgs(1),
+		Use: "undo ID", Short: "Take an action back before its time", Args: cobra.ExactArgs(1), ValidArgsFunction: g.ids("/v1/actions"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var d struct{ Done bool }
-			return newClient(g.data).post(cmd.Context(), "/v1/actions/"+url.PathEscape(args[0])+"/undo", g.query(), nil, &d)
+			var d api.Done
+			if err := newClient(g.data).post(cmd.Context(), "/v1/actions/"+url.PathEscape(args[0])+"/undo", g.query(), nil, &d); err != nil {
+				return err
+			}
+			return g.document(cmd, d, func(w io.Writer) {
+				fmt.Fprintf(w, "asked the host to take %s back; `ringwall actions` shows when it has\n", plain(args[0]))
+			})
 		},
 	})
 	return cmd
@@ -270,14 +280,18 @@ func huntCmd(g *global) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "hunt SQL",
 		Short: "Ask the archive in SQL",
-		Example: `  ringwall hunt "select time, host, exe, argv from processes order by time desc limit 20"
-  ringwall hunt "describe events"`,
-		Args: cobra.ExactArgs(1),
+		Args:  cobra.ExactArgs(1),
+
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			out, err := g.output(cmd)
 			if err != nil {
 				return err
 			}
+			if rows < 1 || limit <= 0 {
+				return fmt.Errorf("hunt: --rows %d --time %v: want at least 1 row and a positive time", rows, limit)
+			}
+			bar := progress(cmd.ErrOrStderr(), "rows", -1)
 			body := map[string]any{"sql": args[0], "rows": rows, "seconds": limit.Seconds()}
 			var table [][]string
 			var end struct {
@@ -285,6 +299,7 @@ func huntCmd(g *global) *cobra.Command {
 				Error string
 			}
 			err = newClient(g.data).lines(cmd.Context(), http.MethodPost, "/v1/hunt", g.query(), body, func(line []byte) error {
+				_ = bar.Add(1)
 				if len(line) > 0 && line[0] == '{' {
 					return json.Unmarshal(line, &end)
 				}
@@ -305,6 +320,7 @@ func huntCmd(g *global) *cobra.Command {
 				table = append(table, cells)
 				return nil
 			})
+			_ = bar.Finish()
 			switch {
 			case err != nil:
 				return err
@@ -338,23 +354,39 @@ func intelCmd(g *global) *cobra.Command {
 	cmd := &cobra.Command{Use: "intel", Short: "Ask the intelligence library"}
 	cmd.AddCommand(&cobra.Command{
 		Use: "lookup VALUE", Short: "What is known of an address, domain, URL, hash or fingerprint", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			out, err := g.output(cmd)
-			if err != nil {
+			var a brain.IntelAnswer
+			if err := newClient(g.data).get(cmd.Context(), "/v1/intel", g.query("value", args[0]), &a); err != nil {
 				return err
 			}
-			var raw json.RawMessage
-			if err := newClient(g.data).get(cmd.Context(), "/v1/intel", g.query("value", args[0]), &raw); err != nil {
-				return err
-			}
-			if out == nil {
-				out = nopCloser{cmd.OutOrStdout()}
-			}
-			_, err = fmt.Fprintf(out, "%s\n", raw)
-			return err
+			return g.document(cmd, a, func(w io.Writer) { printIntel(w, &a) })
 		},
 	})
 	return cmd
+}
+
+// printIntel writes what the lists and our own incidents say of a value.
+func printIntel(w io.Writer, a *brain.IntelAnswer) {
+	fmt.Fprintf(w, "%s %s: ", a.Kind, plain(a.Value))
+	if len(a.Lists.Matches) == 0 && a.Own == nil && a.Lists.Veto == "" {
+		fmt.Fprintln(w, "nothing is known")
+		return
+	}
+	fmt.Fprintf(w, "%v, confidence %.2f\n", a.Lists.Level, a.Lists.Confidence)
+	for _, m := range a.Lists.Matches {
+		until := "does not expire"
+		if !m.Expires.IsZero() {
+			until = "until " + m.Expires.Format(time.DateOnly)
+		}
+		fmt.Fprintf(w, "  listed by %s as %s (%.2f, %s)  %s\n", plain(m.Source), plain(m.Value), m.Confidence, until, plain(strings.Join(m.Tags, " ")))
+	}
+	if a.Lists.Veto != "" {
+		fmt.Fprintf(w, "  vouched for: %s\n", plain(a.Lists.Veto))
+	}
+	if a.Own != nil {
+		fmt.Fprintf(w, "  seen here in incident %s on %s, score %.2f, last %s\n", a.Own.Incident, a.Own.Host, a.Own.Score, a.Own.Last.Format(time.DateTime))
+	}
 }
 
 func offCmd(g *global) *cobra.Command {
@@ -362,9 +394,7 @@ func offCmd(g *global) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "off",
 		Short: "Take every trace of Ringwall out of kernel, firewall and files; needs no brain",
-		Long: "Take every action back, here without the brain's help and on other hosts through it, and end the agent of\n" +
-			"this host, whose programs are in the kernel as long as it lives.",
-		Args: cobra.NoArgs,
+		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return switchOff(cmd, g, keep)
 		},
@@ -387,15 +417,7 @@ func enrollCmd(g *global) *cobra.Command {
 			if err := newClient(g.data).post(cmd.Context(), "/v1/enroll", g.query(), q, &got); err != nil {
 				return err
 			}
-			out, err := g.output(cmd)
-			if err != nil {
-				return err
-			}
-			if out != nil {
-				return json.NewEncoder(out).Encode(got)
-			}
-			fmt.Fprintln(cmd.OutOrStdout(), got.Join)
-			return nil
+			return g.document(cmd, got, func(w io.Writer) { fmt.Fprintln(w, got.Join) })
 		},
 	}
 	cmd.Flags().StringVar(&host, "host", "", "only for this host name")

@@ -12,6 +12,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ringwall/ringwall/cli/host"
 )
 
 // Version is set by the linker.
@@ -68,20 +71,17 @@ func (g *global) bind(cmd *cobra.Command) {
 }
 
 // output opens what --json names; nil when it was not given.
-func (g *global) output(cmd *cobra.Command) (io.WriteCloser, error) {
-	switch g.json {
-	case "":
-		return nil, nil
-	case "-":
-		return nopCloser{cmd.OutOrStdout()}, nil
-	}
-	f, err := os.OpenFile(g.json, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+func (g *global) output(cmd *cobra.Command) (io.Writer, error) { return host.Output(cmd, g.json) }
+
+// document writes v where --json asks for it, else what people read.
+func (g *global) document(cmd *cobra.Command, v any, people func(io.Writer)) error {
+	out, err := g.output(cmd)
 	if err != nil {
-		return nil, fmt.Errorf("write JSON: %w", err)
+		return err
 	}
-	return f, nil
+	if out == nil {
+		people(cmd.OutOrStdout())
+		return nil
+	}
+	return json.NewEncoder(out).Encode(v)
 }
-
-type nopCloser struct{ io.Writer }
-
-func (nopCloser) Close() error { return nil }

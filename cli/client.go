@@ -70,6 +70,9 @@ func (c *client) open(ctx context.Context, method, path string, query url.Values
 			for _, d := range p.Errors {
 				fmt.Fprintf(&where, "; %s: %s", d.Location, d.Message)
 			}
+			if strings.Contains(strings.ToLower(p.Detail), strings.ToLower(p.Title)) {
+				return nil, fmt.Errorf("%s%s", p.Detail, where.String()) // it says so itself
+			}
 			return nil, fmt.Errorf("%s: %s%s", strings.ToLower(p.Title), p.Detail, where.String())
 		}
 		return nil, fmt.Errorf("the brain answered %s: %s", res.Status, bytes.TrimSpace(raw))

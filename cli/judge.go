@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -17,13 +18,17 @@ import (
 )
 
 func rangeCmd(g *global) *cobra.Command {
-	cmd := &cobra.Command{Use: "range", Short: "The proving ground"}
+	cmd := &cobra.Command{Use: "range", Short: "Attack a small network of namespaces and score what was seen"}
 	var opt proving.Options
 	var seed uint64
 	runCmd := &cobra.Command{
 		Use: "run FILE.yaml", Short: "Build the lab, play a scenario and score what was seen (root)", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: filesNamed("yaml", "yml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opt.File, opt.Product = args[0], proving.ProductRingwall
+			if terminal(cmd.ErrOrStderr()) {
+				opt.Log = cmd.ErrOrStderr()
+			}
 			self, err := os.Executable()
 			if err != nil {
 				return fmt.Errorf("find this program: %w", err)
@@ -80,10 +85,10 @@ func sigmaCmd(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return g.report(cmd, report, func() {
-				fmt.Fprintf(cmd.OutOrStdout(), "%d of %d loaded, %d refused, %d never fire with our sensors\n", report.Loaded, report.Total, len(report.Refused), len(report.NeverFires))
+			return g.document(cmd, report, func(w io.Writer) {
+				fmt.Fprintf(w, "%d of %d loaded, %d refused, %d never fire with our sensors\n", report.Loaded, report.Total, len(report.Refused), len(report.NeverFires))
 				for _, r := range report.Refused {
-					fmt.Fprintln(cmd.OutOrStdout(), "refused", r)
+					fmt.Fprintln(w, "refused", r)
 				}
 			})
 		},
@@ -94,22 +99,8 @@ func sigmaCmd(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return g.report(cmd, cases, func() { fmt.Fprintf(cmd.OutOrStdout(), "%+v\n", *cases) })
+			return g.document(cmd, cases, func(w io.Writer) { fmt.Fprintf(w, "%+v\n", *cases) })
 		},
 	})
 	return cmd
-}
-
-// report writes a document where --json asks for one, else what people read.
-func (g *global) report(cmd *cobra.Command, doc any, people func()) error {
-	out, err := g.output(cmd)
-	if err != nil {
-		return err
-	}
-	if out != nil {
-		defer out.Close()
-		return json.NewEncoder(out).Encode(doc)
-	}
-	people()
-	return nil
 }

@@ -20,7 +20,8 @@ func natsCmd(g *global) *cobra.Command {
 		Long: "Print what every nats-server of an external cluster must have in its configuration, so that it lets this\n" +
 			"brain and its agents in and nobody else: our operator, the system account, a full resolver and JetStream.\n" +
 			"It holds no secret. Add listen, tls and cluster as NATS documents them; then start the brain with --bus.",
-		Args: cobra.NoArgs,
+		Args:    cobra.NoArgs,
+		Example: "  ringwall config nats > /etc/nats/ringwall.conf",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			auth, err := identity.OpenAuthority(filepath.Join(g.data, "identity"))
 			if err != nil {

@@ -14,12 +14,17 @@ import (
 // progress shows how far long work has come, on a terminal only: a pipe or a file
 // must hold nothing but the answer. total -1: not known.
 func progress(w io.Writer, what string, total int64) *progressbar.ProgressBar {
-	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
+	if !terminal(w) {
 		w = io.Discard
 	}
 	return progressbar.NewOptions64(total,
 		progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(what), progressbar.OptionShowCount(),
 		progressbar.OptionSetWidth(30), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetPredictTime(total > 0), progressbar.OptionSpinnerType(14))
+}
+
+// terminal tells whether a person looks on.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }

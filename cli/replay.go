@@ -38,8 +38,9 @@ func replayCmd(g *global) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay FILE…",
 		Short: "Judge recorded events or packets again; the same input gives the same findings",
-		Long:  "Judge recordings (ringwall record) and captures (pcap, pcapng, also gzipped) by the pipeline that judges live events.\nThe same files give the same findings and incident ids, byte for byte.",
 		Args:  cobra.MinimumNArgs(1),
+
+		ValidArgsFunction: filesNamed("rwe", "pcap", "pcapng", "gz"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := g.load(cmd)
 			if err != nil {
@@ -192,11 +193,19 @@ func recordCmd(g *global) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("record: %w", err)
 			}
-			if _, err := io.Copy(f, body); err != nil {
+			bar := progress(cmd.ErrOrStderr(), "bytes", -1)
+			n, err := io.Copy(io.MultiWriter(f, bar), body)
+			_ = bar.Finish()
+			if err != nil {
 				f.Close()
 				return fmt.Errorf("record %s: %w; the recording is cut", args[0], err)
 			}
-			return f.Close()
+			if err := f.Close(); err != nil {
+				return fmt.Errorf("record %s: %w", args[0], err)
+			}
+			return g.document(cmd, map[string]any{"path": args[0], "bytes": n}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s: %d bytes; judge it again with `ringwall replay %s`\n", args[0], n, args[0])
+			})
 		},
 	}
 	cmd.Flags().DurationVar(&since, "since", time.Hour, "how far back")

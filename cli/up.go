@@ -5,6 +5,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -65,8 +66,9 @@ func Root() *cobra.Command {
 		Version: Version, SilenceUsage: true, SilenceErrors: true,
 	}
 	g.bind(root)
-	root.AddCommand(upCmd(g), brainCmd(g), configCmd(g), queryCmd(), rangeCmd(g), sigmaCmd(g), replayCmd(g), recordCmd(g), demoCmd(g), scanCmd(g), networkCmd(g), host.ShareCmd(), doctorCmd(g))
+	root.AddCommand(upCmd(g), brainCmd(g), host.RunCmd("agent"), host.JoinCmd(), configCmd(g), queryCmd(), rangeCmd(g), sigmaCmd(g), replayCmd(g), recordCmd(g), demoCmd(g), scanCmd(g), networkCmd(g), host.ShareCmd(), doctorCmd(g))
 	root.AddCommand(asking(g)...)
+	explain(root)
 	return root
 }
 
@@ -121,6 +123,10 @@ func run(cmd *cobra.Command, g *global, withAgent bool, at where) error {
 	// The graph's budget is of live memory; with the default of 100 the garbage of its
 	// decoding would double what is resident.
 	debug.SetGCPercent(50)
+	out, err := g.output(cmd)
+	if err != nil {
+		return err
+	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	board := health.NewBoard()
 	pool, err := query.New(query.Config{Root: filepath.Join(data, "archive")})
@@ -157,9 +163,17 @@ func run(cmd *cobra.Command, g *global, withAgent bool, at where) error {
 		if err != nil {
 			return err
 		}
-		a.OnReady(func() { host.Ready(cmd.OutOrStdout(), "this host", board) })
+		a.OnReady(func() {
+			if out != nil {
+				host.ReadyJSON(out, board)
+				return
+			}
+			host.Ready(cmd.OutOrStdout(), "this host", board)
+		})
 		shown.tenant, shown.stages, shown.seen, shown.sensed = string(localTenant), a.Stages, a.Seen, a.Sensed
 		start("agent", a.Run)
+	} else if out != nil {
+		host.ReadyJSON(out, board)
 	} else {
 		fmt.Fprintln(cmd.OutOrStdout(), "ready: brain in", data)
 	}
@@ -167,7 +181,13 @@ func run(cmd *cobra.Command, g *global, withAgent bool, at where) error {
 		return err
 	}
 	for _, t := range b.Tenants() {
-		wg.Go(func() { print(ctx, cmd.OutOrStdout(), b, t) })
+		wg.Go(func() {
+			if out != nil {
+				printJSON(ctx, out, b, t)
+				return
+			}
+			print(ctx, cmd.OutOrStdout(), b, t)
+		})
 	}
 	defer hangups.Do(func() {
 		host.Reloaded(cmd.OutOrStdout(), func() ([]string, error) { return g.reload(ctx, cmd, b, a, at) })
@@ -275,6 +295,20 @@ func print(ctx context.Context, w io.Writer, b *brain.Brain, tenant string) {
 	}
 }
 
+// printJSON writes the same and what is only suspicious, one document a line.
+func printJSON(ctx context.Context, w io.Writer, b *brain.Brain, tenant string) {
+	for u := range b.Follow(ctx, tenant) {
+		switch {
+		case u.Finding != nil:
+			writeLine(w, "finding", api.FindingOf(u.Finding, ""))
+		case u.Incident != nil:
+			writeLine(w, "incident", api.IncidentOf(ledger.ListedIncident{Incident: u.Incident}, false))
+		case u.Action != nil:
+			writeLine(w, "action", api.ActionOf(u.Action))
+		}
+	}
+}
+
 // doctorCmd looks at both roles of the data folder.
 func doctorCmd(g *global) *cobra.Command {
 	return host.DoctorCmd(func(cmd *cobra.Command) (doctor.Config, error) {
@@ -304,8 +338,7 @@ func configCmd(g *global) *cobra.Command {
 			if _, err := g.load(cmd); err != nil {
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), "configuration is good")
-			return nil
+			return g.document(cmd, map[string]any{"good": true}, func(w io.Writer) { fmt.Fprintln(w, "configuration is good") })
 		},
 	}, natsCmd(g))
 	return cmd
@@ -326,9 +359,25 @@ func switchOff(cmd *cobra.Command, g *global, keep bool) error {
 	if err != nil {
 		return err
 	}
-	var d struct{ Done bool }
-	if err := newClient(g.data).post(cmd.Context(), "/v1/off", g.query(), nil, &d); err == nil {
-		fmt.Fprintln(cmd.OutOrStdout(), "asked every host to take everything back; `ringwall actions` shows it")
+	out, err := g.output(cmd)
+	if err != nil {
+		return err
 	}
-	return host.Off(cmd.Context(), cmd.OutOrStdout(), filepath.Join(g.data, "agent"), cfg.Agent, keep)
+	said := struct {
+		Off   bool `json:"off"`
+		Asked bool `json:"asked_other_hosts"`
+	}{Off: true}
+	var d struct{ Done bool }
+	w := cmd.OutOrStdout()
+	if out != nil {
+		w = io.Discard
+	}
+	if err := newClient(g.data).post(cmd.Context(), "/v1/off", g.query(), nil, &d); err == nil {
+		said.Asked = true
+		fmt.Fprintln(w, "asked every host to take everything back; `ringwall actions` shows it")
+	}
+	if err := host.Off(cmd.Context(), w, filepath.Join(g.data, "agent"), cfg.Agent, keep); err != nil || out == nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(said)
 }

@@ -4,13 +4,14 @@
 // a host without archive, console or training.
 //
 // In come arguments and the configuration file; out goes a running agent. The worst
-// trap: this package must import nothing of the brain (deps_test.go holds it to that).
+// trap: this package must import nothing of the brain (cmd/ringwall-agent/deps_test.go holds it to that).
 package host
 
 import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -60,14 +61,45 @@ func Ready(w io.Writer, name string, board *health.Board) {
 	fmt.Fprintf(w, "watching %s\n", name)
 }
 
-// RunCmd runs an agent that joins (once) and then serves a brain.
-func RunCmd() *cobra.Command {
-	var join, data, config string
+// ReadyJSON writes the same, one component a line.
+func ReadyJSON(w io.Writer, board *health.Board) {
+	for _, c := range board.Components() {
+		line, _ := json.Marshal(map[string]health.Component{"component": c})
+		fmt.Fprintf(w, "%s\n", line)
+	}
+}
+
+const jsonHelp = "write JSON to this file, - for standard output"
+
+// Output opens what --json names; nil when it was not given. A file is made anew, 0600,
+// and is the caller's until the process ends.
+func Output(cmd *cobra.Command, name string) (io.Writer, error) {
+	switch name {
+	case "":
+		return nil, nil
+	case "-":
+		return cmd.OutOrStdout(), nil
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("write JSON: %w", err)
+	}
+	return f, nil
+}
+
+// RunCmd runs an agent that joins (once) and then serves a brain. use is its name:
+// run in ringwall-agent, agent in ringwall.
+func RunCmd(use string) *cobra.Command {
+	var join, data, config, out string
 	cmd := &cobra.Command{
-		Use:     "run",
-		Aliases: []string{"agent"},
-		Short:   "Run the agent of this host: sensors, spool, link to the brain",
-		Args:    cobra.NoArgs,
+		Use:   use,
+		Short: "Run the agent of this host: sensors, spool, link to the brain",
+		Long: "Run senses this host, keeps what it saw in a spool until the brain has stored it, judges files and requests here,\n" +
+			"and carries out what its brain orders and its own guard rails allow. It says once what is on and what is not and why.\n" +
+			"SIGHUP reads the configuration again; Ctrl-C or SIGTERM ends it; a second start goes on where the first ended.",
+		Example: "  ringwall-agent run --join TOKEN@10.0.0.5:4223 --data /var/lib/ringwall-agent   # the first time\n" +
+			"  ringwall-agent run --data /var/lib/ringwall-agent",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			hangups := Hangups()
 			read := func() (agent.Config, error) { return readAgent(cmd, config, data) }
@@ -89,7 +121,17 @@ func RunCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a.OnReady(func() { Ready(cmd.OutOrStdout(), string(self.Host), board) })
+			say, err := Output(cmd, out)
+			if err != nil {
+				return err
+			}
+			a.OnReady(func() {
+				if say != nil {
+					ReadyJSON(say, board)
+					return
+				}
+				Ready(cmd.OutOrStdout(), string(self.Host), board)
+			})
 			stop := hangups.Do(func() {
 				Reloaded(cmd.OutOrStdout(), func() ([]string, error) {
 					cfg, err := read()
@@ -107,7 +149,8 @@ func RunCmd() *cobra.Command {
 			return a.Run(cmd.Context())
 		},
 	}
-	cmd.Flags().StringVar(&join, "join", "", "TOKEN@HOST:PORT from `ringwall enroll`, needed once")
+	cmd.Flags().StringVar(&join, "join", "", "TOKEN@HOST:PORT from 'ringwall enroll', needed once")
+	cmd.Flags().StringVar(&out, "json", "", jsonHelp)
 	cmd.Flags().StringVar(&data, "data", "./var", "folder of identity and spool (0700)")
 	cmd.Flags().StringVar(&config, "config", "", "configuration file (default DATA/agent.yaml where it exists)")
 	return cmd
@@ -196,7 +239,7 @@ func joined(ctx context.Context, join, data, name string) (*identity.Agent, erro
 		return self, err
 	}
 	if join == "" {
-		return nil, fmt.Errorf("this host has not joined a brain; make a token there with `ringwall enroll` and give it as --join")
+		return nil, fmt.Errorf("this host has not joined a brain; make a token there with `ringwall enroll` and give it as --join (or to `ringwall-agent join`)")
 	}
 	token, err := identity.ParseJoinToken(join)
 	if err != nil {
@@ -230,7 +273,10 @@ func ShareCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "kernel-share",
 		Short: "Load one kernel program set for several agents of this machine, until ended",
-		Args:  cobra.NoArgs,
+		Long: "Several agents on one kernel, one per container or namespace, each cost every system call. With one shared set,\n" +
+			"which agents name as kernel.shared, they cost what one does. It ends with Ctrl-C and takes its pins with it.",
+		Example: "  ringwall-agent kernel-share --pin /sys/fs/bpf/ringwall",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := kernel.Share(pin, kernel.Defaults()); err != nil {
 				return err
@@ -251,7 +297,10 @@ func OffCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "off",
 		Short: "Take every action of this host's agent back and end it; needs no brain",
-		Args:  cobra.NoArgs,
+		Long: "Off undoes every block, isolation and quarantine of this host, last done first, then ends the agent, whose programs\n" +
+			"are in the kernel as long as it lives. It works on an agent that runs, that was killed, and without any brain.",
+		Example: "  ringwall-agent off --data /var/lib/ringwall-agent\n  ringwall-agent off --keep-watching",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := readAgent(cmd, config, data)
 			if err != nil {
@@ -321,28 +370,28 @@ func DoctorCmd(what func(*cobra.Command) (doctor.Config, error)) *cobra.Command 
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "What this kernel and host offer, what is missing, what that costs and how to mend it",
-		Args:  cobra.NoArgs,
+		Long: "Doctor tries what Ringwall would use, each hook, socket and mark, takes it back, and says of what is missing what\n" +
+			"is lost without it and how to get it. Run it as the user that runs Ringwall: other rights find other things. What\n" +
+			"Ringwall does not cover yet is listed too.",
+		Example: "  ringwall doctor\n  ringwall doctor --json - | jq '.checks[] | select(.state != \"ok\")'",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := what(cmd)
 			if err != nil {
 				return err
 			}
 			report := doctor.Run(cmd.Context(), cfg)
-			switch out {
-			case "":
+			w, err := Output(cmd, out)
+			switch {
+			case err != nil:
+				return err
+			case w == nil:
 				return report.WriteTable(cmd.OutOrStdout())
-			case "-":
-				return report.WriteJSON(cmd.OutOrStdout())
 			}
-			f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-			if err != nil {
-				return fmt.Errorf("write JSON: %w", err)
-			}
-			defer f.Close()
-			return report.WriteJSON(f)
+			return report.WriteJSON(w)
 		},
 	}
-	cmd.Flags().StringVar(&out, "json", "", "write JSON to this file, - for standard output")
+	cmd.Flags().StringVar(&out, "json", "", jsonHelp)
 	return cmd
 }
 

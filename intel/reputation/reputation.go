@@ -22,6 +22,7 @@ package reputation
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,16 @@ func (l Level) String() string { return levelNames[min(int(l), len(levelNames)-1
 
 // MarshalText gives the name, for JSON.
 func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// UnmarshalText reads the name.
+func (l *Level) UnmarshalText(b []byte) error {
+	i := slices.Index(levelNames[:], string(b))
+	if i < 0 {
+		return fmt.Errorf("%q is no level", b)
+	}
+	*l = Level(i)
+	return nil
+}
 
 // Width says how the claim relates to what was asked.
 type Width string
