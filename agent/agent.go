@@ -29,6 +29,7 @@ import (
 	"github.com/ringwall/ringwall/health"
 	"github.com/ringwall/ringwall/identity"
 	"github.com/ringwall/ringwall/respond"
+	"github.com/ringwall/ringwall/respond/witness"
 	"github.com/ringwall/ringwall/sense/kernel"
 	"github.com/ringwall/ringwall/spool"
 	"github.com/ringwall/ringwall/verdict"
@@ -56,6 +57,7 @@ type Agent struct {
 	layers  atomic.Pointer[layers]                              // Reload puts new ones in their place
 	local   func(netip.AddrPort) (netip.AddrPort, uint64, bool) // where a client's connection ends; nil: unknown
 	births  atomic.Pointer[kernel.Sensor]                       // who saw them; nil where the kernel sensor is off
+	witness *witness.Witness                                    // verifies actions by what the kernel sensor tells
 	enforce *respond.Enforcer                                   // nil where nothing can be enforced
 	nonces  *identity.Nonces
 
@@ -222,6 +224,9 @@ func (a *Agent) Emit(ev *event.Event) { a.put(ev) }
 // put tells whether the spool took it.
 func (a *Agent) put(ev *event.Event) bool {
 	a.seen.Add(1)
+	if a.witness != nil {
+		a.witness.See(ev)
+	}
 	ev.Tenant, ev.Host, ev.BootId, ev.Schema = string(a.opt.Self.Tenant), string(a.opt.Self.Host), a.boot, event.Schema
 	ev.Classify()
 	raw, err := ev.MarshalVT()

@@ -8,10 +8,12 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/ringwall/ringwall/action"
 	"github.com/ringwall/ringwall/entity"
 	"github.com/ringwall/ringwall/event"
 	"github.com/ringwall/ringwall/funnel"
@@ -19,6 +21,7 @@ import (
 	"github.com/ringwall/ringwall/network"
 	"github.com/ringwall/ringwall/respond"
 	"github.com/ringwall/ringwall/respond/process"
+	"github.com/ringwall/ringwall/respond/witness"
 	"github.com/ringwall/ringwall/verdict"
 )
 
@@ -109,6 +112,17 @@ func (a *Agent) newEnforcer() (*respond.Enforcer, error) {
 		Clock: a.clock, Board: a.opt.Board, Emit: a.Emit, Lineage: a.lineage,
 	}
 	opt.Owner = a.owner()
+	spared := append(slices.Clone(cfg.Critical), cfg.Operators...)
+	for _, b := range cfg.Brain {
+		spared = append(spared, netip.PrefixFrom(b.Unmap(), b.Unmap().BitLen()))
+	}
+	a.witness = witness.New(spared, func(p *entity.Process) bool { return process.Lives(int(p.GetPid()), p.GetStartNs()) })
+	opt.Witness = func(o *action.Order) func(context.Context) (string, error) {
+		if a.births.Load() == nil {
+			return nil // no kernel sensor: what was done is verified by looking alone
+		}
+		return a.witness.Watch(o)
+	}
 	return respond.New(cfg, opt)
 }
 

@@ -3,6 +3,7 @@
 package respond
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -91,9 +92,11 @@ type Options struct {
 	Clock *event.Clock
 	Board *health.Board
 	Emit  func(*event.Event) // may be nil
-	// Verify is asked after an action was verified by looking; the sensors may know
-	// better. May be nil.
-	Verify func(action.Record) error
+	// Witness is told of an order that is about to be carried out. What it returns is
+	// called once, when the action was verified by looking, and says what the sensors saw
+	// of it; with a context that has ended when nothing was done. Either may be nil: no
+	// sensor can tell.
+	Witness func(*action.Order) func(context.Context) (saw string, err error)
 	// Lineage gives processes known to descend from one by birth, whoever their parents
 	// are by now: parents before their children, PPID the nearest of the lineage that
 	// lives. It is asked from the enforcer's goroutines. May be nil.

@@ -40,6 +40,10 @@ type Enforcer struct {
 	wake      chan struct{}
 	closeOnce sync.Once
 
+	life       context.Context // ends with Close
+	dying      context.CancelFunc
+	confirming sync.WaitGroup
+
 	mu      sync.Mutex // guards what is below
 	journal *journal
 	entries map[string]*entry
@@ -77,6 +81,7 @@ func New(cfg Config, opt Options) (*Enforcer, error) {
 		cfg: cfg, opt: opt, boot: strings.TrimSpace(string(boot)), wake: make(chan struct{}, 1),
 		entries: map[string]*entry{}, troubled: map[string]time.Time{},
 	}
+	e.life, e.dying = context.WithCancel(context.Background())
 	j, entries, err := openJournal(opt.Data)
 	if err != nil {
 		return nil, err
@@ -101,6 +106,8 @@ func New(cfg Config, opt Options) (*Enforcer, error) {
 // Close lets go of everything that is open. What was done stays done.
 func (e *Enforcer) Close() {
 	e.closeOnce.Do(func() {
+		e.dying()
+		e.confirming.Wait()
 		for _, a := range e.acts {
 			a.close()
 		}
@@ -227,12 +234,14 @@ func failure(err error) action.State {
 
 // act does what was written down, and looks whether it holds.
 func (e *Enforcer) act(ctx context.Context, x *entry, a actuator, inv *inverse) action.Record {
+	seen := e.watched(&x.Record.Order)
 	part, what, err := a.act(ctx, &x.Record.Order, inv)
 	if part != nil {
 		inv.Part = part
 		x.Record.Inverse, _ = json.Marshal(inv)
 	}
 	if err != nil {
+		seen.drop()
 		state, text := failure(err), err.Error()
 		if note, err := a.undo(ctx, &x.Record.Order, inv); err != nil {
 			text += "; and taking it back failed: " + err.Error()
@@ -244,12 +253,12 @@ func (e *Enforcer) act(ctx context.Context, x *entry, a actuator, inv *inverse) 
 	}
 	e.end(x, action.Done, what)
 	if err := a.verify(ctx, &x.Record.Order, inv); err != nil {
+		seen.drop()
 		return e.end(x, action.Done, what+"; not verified: "+err.Error())
 	}
-	if e.opt.Verify != nil {
-		if err := e.opt.Verify(x.Record); err != nil {
-			return e.end(x, action.Done, what+"; not verified by the sensors: "+err.Error())
-		}
+	if seen != nil {
+		e.confirm(x.Record.ID, what, seen)
+		return x.Record
 	}
 	return e.end(x, action.Verified, what)
 }

@@ -35,6 +35,7 @@ type bench struct {
 	root, data string
 	cfg        Config
 	port       uint16 // an echo server on the host
+	witness    func(*action.Order) func(context.Context) (string, error)
 
 	mu     sync.Mutex
 	events []*event.Event
@@ -62,7 +63,7 @@ func newBench(t testing.TB, change func(*Config)) *bench {
 }
 
 func (b *bench) options() Options {
-	return Options{Data: b.data, Root: b.root, Netns: b.host.Path(), Host: "web", Emit: func(ev *event.Event) {
+	return Options{Data: b.data, Root: b.root, Netns: b.host.Path(), Host: "web", Witness: b.witness, Emit: func(ev *event.Event) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.events = append(b.events, ev)

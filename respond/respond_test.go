@@ -4,6 +4,7 @@ package respond
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"strings"
@@ -333,4 +334,64 @@ func TestSequence(t *testing.T) {
 			t.Fatalf("order %v", got)
 		}
 	}
+}
+
+// TestSensorsConfirm: what was verified by looking is verified for good when the sensors
+// say so too, beside the turn; what they contradict, or what is taken back meanwhile, is
+// not, and an end of the enforcer waits for nobody.
+func TestSensorsConfirm(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.Close()
+	type word struct {
+		saw string
+		err error
+	}
+	words := map[string]chan word{} // by subject
+	for _, s := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"} {
+		words[s] = make(chan word, 1)
+	}
+	b.witness = func(o *action.Order) func(context.Context) (string, error) {
+		c := words[o.Subject.GetText()]
+		if c == nil {
+			return nil // no sensor can tell
+		}
+		return func(ctx context.Context) (string, error) {
+			select {
+			case w := <-c:
+				return w.saw, w.err
+			case <-ctx.Done():
+				return "", ctx.Err()
+			}
+		}
+	}
+	b.start()
+	before := b.state()
+	block := func(text string, state action.State) string {
+		return b.want(order(action.BlockAddress, addr(text)), state, "dropped").ID
+	}
+	becomes := func(id string, state action.State, text string) {
+		t.Helper()
+		eventually(t, "not "+text, func() bool {
+			rec, _ := b.Record(id)
+			return rec.State == state && strings.Contains(rec.Result, text)
+		})
+	}
+	seen, contradicted, undone := block("192.0.2.1", action.Done), block("192.0.2.2", action.Done), block("192.0.2.3", action.Done)
+	alone := block("192.0.2.5", action.Verified)
+	b.undo(undone)
+	words["192.0.2.1"] <- word{saw: "no more of it was seen"}
+	words["192.0.2.2"] <- word{err: errors.New("it was let in")}
+	words["192.0.2.3"] <- word{saw: "too late"}
+	becomes(seen, action.Verified, "no more of it was seen")
+	becomes(contradicted, action.Done, "not verified by the sensors: it was let in")
+	becomes(undone, action.Undone, "undone by test")
+	open := block("192.0.2.4", action.Done) // and nobody says a word
+	b.Close()
+	b.start()
+	becomes(open, action.Done, "dropped")
+	for _, id := range []string{seen, contradicted, alone, open} {
+		b.undo(id)
+	}
+	b.same(before)
 }

@@ -97,6 +97,12 @@ func (s Stat) Dead() bool { return s.State == 'Z' || s.State == 'X' || s.State =
 // Ticks gives the start time of /proc that belongs to a boot time in ns.
 func Ticks(startNs uint64) uint64 { return startNs / uint64(Tick) }
 
+// Lives tells whether that life of a pid is there now and not dead.
+func Lives(pid int, startNs uint64) bool {
+	st, err := Read(pid)
+	return err == nil && !st.Dead() && st.Start == Ticks(startNs)
+}
+
 // Children of a process, the newest first: they are the ones that live shortest.
 func Children(pid int) []int {
 	var out []int
