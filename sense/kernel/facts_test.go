@@ -141,7 +141,8 @@ func TestOtherUnixPairs(t *testing.T) {
 }
 
 func TestClosedPortOfIPv6(t *testing.T) {
-	_, rec := start(t, nil)
+	s, rec := start(t, nil)
+	needHook(t, s, "on_reset", "on_drop")
 	l, err := net.Listen("tcp6", "[::1]:0")
 	if err != nil {
 		t.Skip("no IPv6 loopback here: ", err)

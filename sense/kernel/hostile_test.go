@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +99,75 @@ func TestHostileClients(t *testing.T) {
 			t.Errorf("ordinal %d, want 1", e.GetHttp().Ordinal)
 		}
 	})
+}
+
+// TestNextBeforeTheAnswer: a client that does not wait hides nothing. Go's server reads one
+// byte of what comes next while it works; others read all there is, be it a part of a head.
+func TestNextBeforeTheAnswer(t *testing.T) {
+	for _, legacy := range []bool{false, true} {
+		t.Run(fmt.Sprintf("legacy %v", legacy), func(t *testing.T) { nextBeforeTheAnswer(t, legacy) })
+	}
+}
+
+func nextBeforeTheAnswer(t *testing.T, legacy bool) {
+	_, rec := start(t, func(c *Config) { c.Legacy = legacy })
+	work := make(chan struct{})
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	must(t, err)
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-work
+	})}
+	go srv.Serve(l)
+	t.Cleanup(func() { srv.Close() })
+	c, err := net.Dial("tcp4", l.Addr().String())
+	must(t, err)
+	defer c.Close()
+	// More starts and bytes than are taken up between two answers.
+	body := strings.Repeat("GET / HTTP/1.1\r\nHost: x\r\n\r\n"+strings.Repeat("x", 2000), 12)
+	pieces(t, c, fmt.Sprintf("POST /first HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", len(body)))
+	for part := range slices.Chunk([]byte(body), 2028) {
+		pieces(t, c, string(part))
+	}
+	for _, uri := range []string{"/second", "/third"} {
+		pieces(t, c, "GET "+uri+" HTTP/1.1\r\nHost: x\r\n\r\n")
+	}
+	time.Sleep(100 * time.Millisecond) // the server reads ahead
+	close(work)
+	for _, uri := range []string{"/first", "/second", "/third"} {
+		rec.find(t, uri+" of Go", request(uri))
+	}
+
+	raw, err := net.Listen("tcp4", "127.0.0.1:0")
+	must(t, err)
+	defer raw.Close()
+	served := make(chan error, 1)
+	go func() {
+		c, err := raw.Accept()
+		if err == nil {
+			defer c.Close()
+			for i := 0; err == nil && i < 3; i++ {
+				_, err = c.Read(make([]byte, 4096))
+				if err == nil && i == 1 { // a head and a part of the next are read: the answer
+					_, err = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+				}
+			}
+		}
+		served <- err
+	}()
+	c2, err := net.Dial("tcp4", raw.Addr().String())
+	must(t, err)
+	defer c2.Close()
+	r := bufio.NewReader(c2)
+	pieces(t, c2, "GET /one HTTP/1.1\r\nHost: x\r\n\r\n")
+	rec.find(t, "/one", request("/one")) // it was read
+	pieces(t, c2, "GET /a-part-of-this-")
+	res, err := http.ReadResponse(r, nil)
+	must(t, err)
+	res.Body.Close()
+	pieces(t, c2, "is-late HTTP/1.1\r\nHost: x\r\n\r\n")
+	must(t, <-served)
+	rec.find(t, "the parted request", request("/a-part-of-this-is-late"))
 }
 
 func TestEmptyLinesBefore(t *testing.T) {

@@ -13,6 +13,13 @@ enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_SYN_RECV = 3, TCP_CLOSE = 7, T
 #define ANSWER_MAX 512
 #define DNS_MAX 511
 
+// known_cookie is the socket's cookie if it has one, which before 5.12 is its address,
+// forgotten at close; 0 otherwise.
+INLINE u64 known_cookie(struct sock *sk)
+{
+	return SINCE_5_12 ? RD(sk, __sk_common.skc_cookie.counter) : (u64)sk;
+}
+
 INLINE void fill_tuple(struct tuple *t, struct sock *sk)
 {
 	t->family = RD(sk, __sk_common.skc_family);
@@ -20,7 +27,7 @@ INLINE void fill_tuple(struct tuple *t, struct sock *sk)
 	t->lport = t->rport = 0;
 	t->netns = netns_of(sk);
 	t->pad = 0;
-	t->cookie = RD(sk, __sk_common.skc_cookie.counter);
+	t->cookie = known_cookie(sk);
 	__builtin_memset(t->laddr, 0, 32);
 	if (t->family != AF_INET && t->family != AF_INET6)
 		return;
@@ -279,12 +286,13 @@ INLINE bool starts(struct sock_state *st, const u8 *b, u32 n)
 	} else if (st->proto == PROTO_UNKNOWN && http_answer(b)) {
 		st->proto = PROTO_CLIENT;
 		return false;
-	} else if (st->budget && n < 16) {
+	} else if (st->budget && n < 16 && st->flags & SOCK_WAITING) {
 		return false; // more likely the rest of a split head
 	} else {
 		st->proto = PROTO_HTTP;
 	}
-	return st->unanswered < MAX_UNANSWERED;
+	// Few bytes may be the first ones of the next message, and it is unreadable without.
+	return st->unanswered < (n < 16 ? 2 * MAX_UNANSWERED : MAX_UNANSWERED);
 }
 
 // received: bytes have come in on a stream socket. What a body holds may look like a
@@ -355,8 +363,12 @@ INLINE void sent(struct sock *sk, struct sock_state *st, u64 cookie, u32 slot, u
 	// "HTTP/1.1 1xx" asks for the body: the answer proper is still to come.
 	if (!(start && b[9] == '1')) {
 		st->flags &= ~SOCK_WAITING;
-		st->budget = 0;
 		st->unanswered = 0;
+		// The start of the next message may have been read already: a client need not
+		// wait, and a server may look for more while it works (Go reads one byte). The
+		// rest then looks like no start.
+		if (st->budget < read_max)
+			st->budget = read_max;
 	}
 	emit_data((u64)sk, cookie, slot, buf, pack(ret, len < ANSWER_MAX ? len : ANSWER_MAX, DATA_ANSWER, start));
 }

@@ -197,7 +197,7 @@ int on_sys_exit_sockets(u64 *ctx)
 	struct sock *sk = RD(so, sk);
 	if (!sk)
 		return 0;
-	u64 cookie = RD(sk, __sk_common.skc_cookie.counter);
+	u64 cookie = known_cookie(sk);
 	if (!cookie)
 		cookie = (u64)sk;
 	u64 msgs = ARG2(r);
@@ -218,7 +218,7 @@ INLINE u64 cookie_of(struct sock *sk)
 {
 	if (SINCE_5_12)
 		return bpf_get_socket_cookie(sk);
-	return (u64)sk; // before 5.12: the address, forgotten at close
+	return known_cookie(sk);
 }
 
 INLINE void opening(struct sock *sk, u64 cookie)

@@ -210,7 +210,7 @@ INLINE void socket_call(u32 nr, u32 slot, s64 ret, u64 fd)
 		out_precious(slot, CLASS_CONNECTION, v, sizeof(*v));
 		return;
 	}
-	u64 cookie = RD(sk, __sk_common.skc_cookie.counter);
+	u64 cookie = known_cookie(sk);
 	struct sock_state *st = bpf_map_lookup_elem(&socks, &cookie);
 	if (st && !(st->flags & SOCK_ACCEPTED))
 		claim(cookie, slot);
