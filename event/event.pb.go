@@ -2576,6 +2576,7 @@ type LogRecord struct {
 	Source        string                 `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"` // file path or unit
 	Line          string                 `protobuf:"bytes,2,opt,name=line,proto3" json:"line,omitempty"`     // secrets replaced
 	Unit          string                 `protobuf:"bytes,3,opt,name=unit,proto3" json:"unit,omitempty"`
+	Flow          *entity.Flow           `protobuf:"bytes,4,opt,name=flow,proto3" json:"flow,omitempty"` // that the line speaks of; the client alone where it names no more
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2629,6 +2630,13 @@ func (x *LogRecord) GetUnit() string {
 		return x.Unit
 	}
 	return ""
+}
+
+func (x *LogRecord) GetFlow() *entity.Flow {
+	if x != nil {
+		return x.Flow
+	}
+	return nil
 }
 
 type SensorState struct {
@@ -3082,11 +3090,12 @@ const file_event_event_proto_rawDesc = "" +
 	"CONNECTION\x10\x02\x12\v\n" +
 	"\aPACKAGE\x10\x03\x12\b\n" +
 	"\x04USER\x10\x04\x12\r\n" +
-	"\tCONTAINER\x10\x05\"K\n" +
+	"\tCONTAINER\x10\x05\"v\n" +
 	"\tLogRecord\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x12\n" +
 	"\x04line\x18\x02 \x01(\tR\x04line\x12\x12\n" +
-	"\x04unit\x18\x03 \x01(\tR\x04unit\"Y\n" +
+	"\x04unit\x18\x03 \x01(\tR\x04unit\x12)\n" +
+	"\x04flow\x18\x04 \x01(\v2\x15.ringwall.entity.FlowR\x04flow\"Y\n" +
 	"\vSensorState\x12\x1c\n" +
 	"\tcomponent\x18\x01 \x01(\tR\tcomponent\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
@@ -3215,12 +3224,13 @@ var file_event_event_proto_depIdxs = []int32{
 	34, // 43: ringwall.event.Authentication.flow:type_name -> ringwall.entity.Flow
 	10, // 44: ringwall.event.Inventory.kind:type_name -> ringwall.event.Inventory.Kind
 	34, // 45: ringwall.event.Inventory.flow:type_name -> ringwall.entity.Flow
-	37, // 46: ringwall.event.ActionRecord.subject:type_name -> ringwall.entity.Sighting
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	34, // 46: ringwall.event.LogRecord.flow:type_name -> ringwall.entity.Flow
+	37, // 47: ringwall.event.ActionRecord.subject:type_name -> ringwall.entity.Sighting
+	48, // [48:48] is the sub-list for method output_type
+	48, // [48:48] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_event_event_proto_init() }

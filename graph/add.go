@@ -35,6 +35,8 @@ func (g *Graph) Add(ev *event.Event) Fact {
 		f.Object = g.addHTTP(&f, ev, p.Http)
 	case *event.Event_Auth:
 		f.Object = g.addAuth(&f, ev, p.Auth)
+	case *event.Event_Log:
+		f.Object = g.spokenOf(h, p.Log.Flow, t)
 	case *event.Event_Channel:
 		g.addChannel(&f, p.Channel)
 	case *event.Event_Tls:
@@ -302,13 +304,22 @@ func (g *Graph) addChannel(f *Fact, a *event.ChannelActivity) {
 	}
 }
 
+// spokenOf is the connection that a log line speaks of: by its tuple, or by the client's
+// address and port alone.
+func (g *Graph) spokenOf(h uint32, f *entity.Flow, t int64) NodeID {
+	if f.GetSrcPort() == 0 {
+		return 0
+	}
+	if id := g.flow(h, f, t, onWire, false); id != 0 {
+		return id
+	}
+	return g.opened(h, f.Src(), t)
+}
+
 // addAuth writes a log-in down. It begins the process that the log line names, where
 // it came over the network or at a console; su and sudo go on with what was there.
 func (g *Graph) addAuth(f *Fact, ev *event.Event, a *event.Authentication) NodeID {
-	flow := g.flow(f.Host, a.Flow, f.T, onWire, false)
-	if flow == 0 && a.Flow.GetSrcPort() != 0 {
-		flow = g.opened(f.Host, a.Flow.Src(), f.T)
-	}
+	flow := g.spokenOf(f.Host, a.Flow, f.T)
 	if a.Outcome != event.Authentication_SUCCESS || flow == 0 && a.Service != "login" {
 		return flow
 	}

@@ -92,6 +92,27 @@ func unhex(v string) (string, bool) {
 	return strings.TrimRight(string(b), "\x00"), true
 }
 
+// auditProcess gives a record's serial number and the process that the kernel wrote into
+// it, 0 where there is none. What a program added stands behind msg='.
+func auditProcess(line string) (serial string, pid uint32) {
+	_, rest, ok := strings.Cut(line, "audit(")
+	if !ok {
+		return "", 0
+	}
+	_, rest, _ = strings.Cut(rest, ":")
+	serial, rest, ok = strings.Cut(rest, ")")
+	if !ok {
+		return "", 0
+	}
+	rest, _, _ = strings.Cut(rest, "msg='")
+	for w := range strings.FieldsSeq(rest) {
+		if v, ok := strings.CutPrefix(w, "pid="); ok {
+			return serial, number(v)
+		}
+	}
+	return serial, 0
+}
+
 func auditTime(line string) time.Time {
 	_, rest, ok := strings.Cut(line, "audit(")
 	if !ok {

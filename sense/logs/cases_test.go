@@ -84,6 +84,7 @@ func show(e *event.Event) string {
 	case *event.Event_Log:
 		word("unit", p.Log.Unit)
 		word("line", p.Log.Line)
+		flow(p.Log.Flow)
 	case *event.Event_Http:
 		a := p.Http
 		fmt.Fprintf(&b, " %s %q %d", a.Request.Method, a.Request.Uri, a.Status)

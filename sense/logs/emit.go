@@ -34,15 +34,31 @@ func (s *Sensor) line(src Source, file, text string) {
 			s.access(src, file, a, s.when(at, now))
 			return
 		}
-		s.record(file, src.Unit, text, s.when(time.Time{}, now), 0)
+		s.record(file, src.Unit, text, s.when(time.Time{}, now), 0, nil)
 	case "audit":
-		a, at := parseAudit(text, s.opt.Redact)
-		s.tell("audit", "log", &event.Event{Payload: &event.Event_Log{Log: &event.LogRecord{Source: file, Unit: "auditd", Line: a}}}, s.when(at, now))
+		s.audit(file, text, now)
 	case "syslog":
 		s.message(parseSyslog(text, now), file, now)
 	default:
-		s.record(file, src.Unit, text, s.when(time.Time{}, now), 0)
+		w := parseWebError(src.Unit, text, now.Location())
+		s.record(file, src.Unit, text, s.when(w.At, now), w.Pid, s.flowOf(w.Client))
 	}
+}
+
+// audit tells one record of the audit system. Only the record of the system call names
+// the process; those that belong to it have its serial number.
+func (s *Sensor) audit(source, text string, now time.Time) {
+	serial, pid := auditProcess(text)
+	s.mu.Lock()
+	if pid != 0 {
+		s.audited.serial, s.audited.pid = serial, pid
+	} else if serial != "" && serial == s.audited.serial {
+		pid = s.audited.pid
+	}
+	s.mu.Unlock()
+	line, date := parseAudit(text, s.opt.Redact)
+	at := s.when(date, now)
+	s.tell(source, "log", &event.Event{Actor: s.actor(pid, at), Payload: &event.Event_Log{Log: &event.LogRecord{Source: source, Unit: "auditd", Line: line}}}, at)
 }
 
 // when chooses the boot time of a fact that a line dates. A line of the future, and a
@@ -78,7 +94,7 @@ func (s *Sensor) message(m message, source string, now time.Time) {
 		s.auth(source, a, at, m.Pid)
 	}
 	if keep {
-		s.record(source, unit, m.Text, at, m.Pid)
+		s.record(source, unit, m.Text, at, m.Pid, nil)
 	}
 }
 
@@ -209,8 +225,8 @@ func (s *Sensor) actor(pid uint32, at stamp) *entity.Process {
 }
 
 // record tells a line as it is, secrets replaced.
-func (s *Sensor) record(source, unit, text string, at stamp, pid uint32) {
-	ev := &event.Event{Actor: s.actor(pid, at), Payload: &event.Event_Log{Log: &event.LogRecord{Source: source, Unit: unit, Line: clean(s.redact(unit, text))}}}
+func (s *Sensor) record(source, unit, text string, at stamp, pid uint32, about *entity.Flow) {
+	ev := &event.Event{Actor: s.actor(pid, at), Payload: &event.Event_Log{Log: &event.LogRecord{Source: source, Unit: unit, Line: clean(s.redact(unit, text)), Flow: about}}}
 	s.tell(source, "log", ev, at)
 }
 

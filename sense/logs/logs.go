@@ -129,11 +129,15 @@ type Sensor struct {
 	root int // descriptor of the host's root
 	st   *state
 
-	mu     sync.Mutex // guards what follows: sources speak at once
-	logins logins
-	twins  twins
-	caps   map[string]*budget
-	told   int64 // until when losses were told, wall ns
+	mu      sync.Mutex // guards what follows: sources speak at once
+	logins  logins
+	twins   twins
+	caps    map[string]*budget
+	audited struct { // the last system call of the audit system
+		serial string
+		pid    uint32
+	}
+	told int64 // until when losses were told, wall ns
 
 	seen, filtered, capped, bad atomic.Uint64
 }

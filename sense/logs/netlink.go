@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/ringwall/ringwall/event"
 )
 
 const auditGroup = 1 // AUDIT_NLGRP_READLOG, include/uapi/linux/audit.h, 3.16
@@ -80,7 +78,5 @@ func (s *Sensor) auditMessage(b []byte) {
 		name = "UNKNOWN[" + strconv.Itoa(int(typ)) + "]"
 	}
 	text := strings.TrimRight(clean(string(b[unix.NLMSG_HDRLEN:min(len(b), maxLine)])), "\x00\n")
-	line, at := parseAudit("type="+name+" msg="+text, s.opt.Redact)
-	ev := &event.Event{Payload: &event.Event_Log{Log: &event.LogRecord{Source: "netlink:audit", Unit: "auditd", Line: line}}}
-	s.tell("netlink:audit", "log", ev, s.when(at, time.Now()))
+	s.audit("netlink:audit", "type="+name+" msg="+text, time.Now())
 }
