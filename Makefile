@@ -51,6 +51,12 @@ range: build ## the proving ground: web-upload and ordinary-day (needs root)
 	bin/ringwall range run proving/scenarios/web-upload.yaml $(ARGS)
 	bin/ringwall range run proving/scenarios/ordinary-day.yaml --minutes 2 $(ARGS)
 
+.PHONY: kernels
+kernels: ## boot Debian's kernels under QEMU, try every hook there, write docs/kernels.md (root, a quarter of an hour each)
+	@scripts/need kernels
+	proving/guest/kernels.sh $(DATA)/kernels bullseye bookworm trixie
+	RINGWALL_GUEST=$(abspath $(DATA))/kernels go test ./proving/guest -run TestKernels -v -timeout 8h -update $(ARGS)
+
 .PHONY: judge
 judge: build ## the long measures into docs/benchmarks.md (root, hours); goes on where it was stopped; ARGS='-again cost'
 	@scripts/need judge
