@@ -33,7 +33,7 @@ const (
 	// startLimit bounds how long the product may take to come up. Measured with nothing cached: 3 s.
 	startLimit = 60 * time.Second
 	// askLimit bounds one question to the product's command line.
-	askLimit = 20 * time.Second
+	askLimit = time.Minute
 	// maxTraces bounds the questions after a run that went wild.
 	maxTraces   = 200
 	maxFindings = 100_000

@@ -91,7 +91,7 @@ func (g *Guessing) failed(ev *event.Event, a *event.Authentication, k source, f 
 	switch {
 	case black && f.told != verdict.Colour_BLACK:
 		f.told, f.grey = verdict.Colour_BLACK, true
-		return f.finding(ev, k.addr, verdict.Colour_BLACK, 0.95)
+		return f.finding(ev, k.addr, verdict.Colour_BLACK, 0.96)
 	case f.count >= failsGrey && !f.grey:
 		f.grey = true
 		return f.finding(ev, k.addr, verdict.Colour_GREY, 0.5)
