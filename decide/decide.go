@@ -48,16 +48,24 @@ func DefaultPolicy() Policy {
 type Decider struct {
 	policy     Policy
 	exceptions *Exceptions
-	ordered    map[string]bool            // ids given already
-	reach      map[string]map[string]bool // per incident: hosts and addresses touched
+	ordered    map[string]bool               // ids given already
+	reach      map[string]map[string]bool    // per incident: hosts and addresses touched
+	waiting    map[string][]*verdict.Finding // per incident: what was found before it was sure enough to act
 }
+
+// waitingEach and waitingAll bound what waits: an incident becomes sure within a few
+// findings, and those that never do are many and small.
+const (
+	waitingEach = 16
+	waitingAll  = 1024
+)
 
 // orderedKept bounds the memory of what was ordered; the ledger drops doubles too.
 const orderedKept = 1 << 14
 
 // New makes a decider.
 func New(p Policy, ex *Exceptions) *Decider {
-	d := &Decider{ordered: map[string]bool{}, reach: map[string]map[string]bool{}}
+	d := &Decider{ordered: map[string]bool{}, reach: map[string]map[string]bool{}, waiting: map[string][]*verdict.Finding{}}
 	d.Set(p, ex)
 	return d
 }
@@ -81,10 +89,15 @@ func (d *Decider) Set(p Policy, ex *Exceptions) {
 	d.policy, d.exceptions = p, ex
 }
 
-// Decide gives the orders that follow from the finding that changed the incident,
-// in the order that leaves no gap. now is the time of the decision.
+// Decide gives the orders that follow from the finding that changed the incident, and
+// from those before it that were not enough to act on, in the order that leaves no gap.
+// now is the time of the decision.
 func (d *Decider) Decide(inc *verdict.Incident, f *verdict.Finding, now time.Time) []action.Order {
-	if inc.Score < d.policy.Act || !f.Black() {
+	if !f.Black() {
+		return nil
+	}
+	if inc.Score < d.policy.Act {
+		d.wait(inc.Id, f)
 		return nil
 	}
 	if len(d.ordered) > orderedKept {
@@ -92,6 +105,9 @@ func (d *Decider) Decide(inc *verdict.Incident, f *verdict.Finding, now time.Tim
 		clear(d.reach)
 	}
 	var out []action.Order
+	for _, before := range d.waited(inc) {
+		out = d.things(out, inc, before, now)
+	}
 	for _, host := range inc.Hosts {
 		for _, addr := range d.addresses(inc, f) {
 			s := &entity.Sighting{Kind: entity.Kind_ADDRESS, Text: addr.String()}
@@ -99,6 +115,15 @@ func (d *Decider) Decide(inc *verdict.Incident, f *verdict.Finding, now time.Tim
 			out = d.order(out, inc, f, host, action.CutConnection, s, now)
 		}
 	}
+	out = d.things(out, inc, f, now)
+	slices.SortStableFunc(out, func(a, b action.Order) int {
+		return slices.Index(action.Sequence, a.Kind) - slices.Index(action.Sequence, b.Kind)
+	})
+	return out
+}
+
+// things orders what is to be done to the processes and files of one finding.
+func (d *Decider) things(out []action.Order, inc *verdict.Incident, f *verdict.Finding, now time.Time) []action.Order {
 	for _, s := range f.Subjects {
 		switch {
 		case s.Kind == entity.Kind_PROCESS && s.Role == "actor":
@@ -107,9 +132,25 @@ func (d *Decider) Decide(inc *verdict.Incident, f *verdict.Finding, now time.Tim
 			out = d.order(out, inc, f, f.Host, action.QuarantineFile, s, now)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b action.Order) int {
-		return slices.Index(action.Sequence, a.Kind) - slices.Index(action.Sequence, b.Kind)
-	})
+	return out
+}
+
+func (d *Decider) wait(inc string, f *verdict.Finding) {
+	if len(d.waiting) >= waitingAll {
+		clear(d.waiting)
+	}
+	if w := d.waiting[inc]; len(w) < waitingEach && !slices.ContainsFunc(w, func(o *verdict.Finding) bool { return o.Id == f.Id }) {
+		d.waiting[inc] = append(w, f)
+	}
+}
+
+// waited gives what waited for the incident, or for one that was merged into it.
+func (d *Decider) waited(inc *verdict.Incident) []*verdict.Finding {
+	var out []*verdict.Finding
+	for _, id := range append([]string{inc.Id}, inc.Aliases...) {
+		out = append(out, d.waiting[id]...)
+		delete(d.waiting, id)
+	}
 	return out
 }
 

@@ -5,6 +5,7 @@ package decide
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -152,5 +153,32 @@ func TestExceptionNeedsAScope(t *testing.T) {
 		if _, err := NewExceptions([]*Exception{e}); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
+	}
+}
+
+func TestWhatWasNotEnoughIsDoneWhenItIs(t *testing.T) {
+	d := New(Policy{}, nil)
+	page := finding("web", &entity.Sighting{Kind: entity.Kind_FILE, Role: "object", File: &entity.File{Path: "/var/www/x.php"}})
+	page.Id, page.Layer = "f0", "file"
+	young := incident("i1", "web")
+	young.Score = 0.9
+	if got := d.Decide(young, page, now); len(got) != 0 {
+		t.Errorf("ordered below the score: %v", kinds(got))
+	}
+	grown := incident("i0", "web")
+	grown.Aliases = []string{"i1"}
+	if got := kinds(d.Decide(grown, finding("web", process("/bin/sh", "actor", 7)), now)); got != "block_address@web cut_connection@web kill_tree@web quarantine_file@web " {
+		t.Errorf("got %s", got)
+	}
+	if got := d.Decide(incident("i2", "web"), finding("web"), now); slices.ContainsFunc(got, func(o action.Order) bool { return o.Kind == action.QuarantineFile }) {
+		t.Errorf("another incident does what waited for the first: %v", kinds(got))
+	}
+	for i := range 3 * waitingAll {
+		other := incident(fmt.Sprint("x", i), "web")
+		other.Score = 0.5
+		d.Decide(other, page, now)
+	}
+	if len(d.waiting) > waitingAll {
+		t.Errorf("%d incidents wait", len(d.waiting))
 	}
 }

@@ -57,8 +57,10 @@ func NewProbing() *Probing { return &Probing{seen: map[source]*tries{}} }
 // See takes one event and gives the finding that it completes, or nil. An address is
 // told once per window.
 func (p *Probing) See(ev *event.Event) *verdict.Finding {
-	switch {
-	case ev.GetNetwork().GetOp() == event.NetworkActivity_RESET:
+	switch n := ev.GetNetwork(); {
+	case n.GetOp() == event.NetworkActivity_RESET,
+		// On the wire: a SYN that was refused, or that a firewall swallowed.
+		n.GetOp() == event.NetworkActivity_FLOW_CLOSE && n.Failed && n.Inbound:
 		fl := ev.GetNetwork().GetFlow()
 		return p.count(ev, fl.Src().Addr(), "port", fmt.Sprint(fl.GetDstPort()), "Scan of closed ports", "T1046")
 	case ev.GetHttp().GetOp() == event.HttpActivity_RESPONSE:

@@ -23,6 +23,14 @@ func knock(i int) *event.Event {
 	return &event.Event{Host: "web", Epoch: 2, Seq: uint64(i + 1), WallNs: int64(i) * 1e6, Payload: &event.Event_Network{Network: &event.NetworkActivity{Op: event.NetworkActivity_RESET, Flow: fl}}}
 }
 
+// wire is the same knock as the packet sensor tells it.
+func wire(i int, inbound, failed bool) *event.Event {
+	ev := knock(i)
+	n := ev.GetNetwork()
+	n.Op, n.Inbound, n.Failed = event.NetworkActivity_FLOW_CLOSE, inbound, failed
+	return ev
+}
+
 func run(n int, make func(int) *event.Event) (found []*verdict.Finding) {
 	p := NewProbing()
 	for i := range n {
@@ -43,6 +51,21 @@ func TestProbing(t *testing.T) {
 	}{
 		{"search for hidden content", 1, 100, func(i int) *event.Event { return answer(i, 404, path(i), 1e7) }},
 		{"a scan of closed ports", 1, 300, knock},
+		{"the same on the wire alone", 1, 300, func(i int) *event.Event { return wire(i, true, true) }},
+		{"the same told by both sensors", 1, 600, func(i int) *event.Event {
+			if i%2 == 0 {
+				return knock(i / 2)
+			}
+			return wire(i/2, true, true)
+		}},
+		{"fewer ports, told by both sensors", 0, 2 * (probes - 1), func(i int) *event.Event {
+			if i%2 == 0 {
+				return knock(i / 2)
+			}
+			return wire(i/2, true, true)
+		}},
+		{"connections that were answered", 0, 300, func(i int) *event.Event { return wire(i, true, false) }},
+		{"our own attempts", 0, 300, func(i int) *event.Event { return wire(i, false, true) }},
 		{"one broken link asked for again and again", 0, 100, func(i int) *event.Event { return answer(i, 404, "/favicon.ico", 1e7) }},
 		{"ordinary browsing", 0, 100, func(i int) *event.Event { return answer(i, 200, path(i), 1e7) }},
 		{"a miss now and then", 0, 100, func(i int) *event.Event { return answer(i, 404, path(i), 10e9) }},

@@ -44,6 +44,9 @@ func (s *scorer) checks(r *Result) {
 		}
 	}
 	for i, entry := range s.in.Scenario.Entries() {
+		if !s.happened(entry.As) {
+			continue // kept out
+		}
 		if cause := s.rootCause(r, entry); i == 0 {
 			add("root cause", cause.Expected, causeText(cause.Found), cause.Right)
 		} else {

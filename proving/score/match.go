@@ -115,6 +115,15 @@ func (h haystack) runs(program string) bool {
 	return slices.ContainsFunc(h.programs, func(p string) bool { return p == program || path.Base(p) == path.Base(program) })
 }
 
+// holdsPortOf says whether some text names an address with a port.
+func (h haystack) holdsPortOf(addr netip.Addr) bool {
+	mark := addr.String() + ":"
+	return slices.ContainsFunc(h.texts, func(text string) bool {
+		at := strings.Index(text, mark)
+		return at >= 0 && at+len(mark) < len(text) && text[at+len(mark)] >= '0' && text[at+len(mark)] <= '9'
+	})
+}
+
 func wordByte(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
@@ -179,7 +188,7 @@ func (m matcher) endpoint(h haystack, end string) bool {
 }
 
 // request looks for client address and URI together: logs do not know the client's port. A finding
-// that states another method is about another request.
+// that states another method, or ports of that client but not this one, is about another request.
 func (m matcher) request(h haystack, e scenario.Entity) bool {
 	if e.Kind != "request" || e.URI == "" || e.Client == "" || !h.holds(e.URI) {
 		return false
@@ -187,7 +196,8 @@ func (m matcher) request(h haystack, e scenario.Entity) bool {
 	if len(h.methods) > 0 && e.Method != "" && !slices.Contains(h.methods, e.Method) {
 		return false
 	}
-	return h.holds(m.scenario.Endpoint(e.Client).Addr().String())
+	client := m.scenario.Endpoint(e.Client)
+	return h.holds(client.Addr().String()) && (client.Port() == 0 || h.holds(client.String()) || !h.holdsPortOf(client.Addr()))
 }
 
 // step says how surely a finding is about a step.
