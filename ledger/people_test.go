@@ -158,7 +158,8 @@ func sessions(t *testing.T, l *Ledger) {
 	})
 	update(t, l, func(tx *Tx) error {
 		left := 0
-		return errors.Join(tx.ForgetAccess(t0.Add(time.Minute)), tx.row("SELECT COUNT(*) FROM sessions", nil, &left), none(left, nil))
+		err := errors.Join(tx.ForgetAccess(t0.Add(time.Minute)), tx.row("SELECT COUNT(*) FROM sessions", nil, &left))
+		return none(left, err)
 	})
 }
 
@@ -188,6 +189,19 @@ func links(t *testing.T, l *Ledger) {
 			t.Errorf("%d cancelled", n)
 		}
 		return err
+	})
+	update(t, l, func(tx *Tx) (err error) {
+		for i, by := range []string{"eve", "eve by token t-1", "eve2", "bob"} {
+			made := k
+			made.By, made.Name = by, fmt.Sprint("n", i)
+			err = errors.Join(err, tx.AddLink(made, fmt.Append(nil, "a secret of enough length ", i)))
+		}
+		n, err2 := tx.CancelLinksBy("acme", "eve", t0)
+		left, err3 := tx.Links("acme", t0)
+		if n != 2 || len(left) != 2 {
+			t.Errorf("%d cancelled, left %+v", n, left)
+		}
+		return errors.Join(err, err2, err3)
 	})
 }
 

@@ -180,6 +180,18 @@ func (t *Tx) CancelLinks(tenant, name string, now time.Time) (int, error) {
 	return n, nil
 }
 
+// CancelLinksBy ends the unused links that somebody made, in person or by a token, and
+// says how many there were.
+func (t *Tx) CancelLinksBy(tenant, by string, now time.Time) (int, error) {
+	token := by + " by token "
+	n, err := t.many("UPDATE access_links SET used_ns = ? WHERE tenant = ? AND (made_by = ? OR substr(made_by, 1, ?) = ?) AND used_ns = 0 AND expires_ns > ?",
+		ns(now), tenant, by, len([]rune(token)), token, ns(now))
+	if err != nil {
+		return 0, fmt.Errorf("cancel links made by %q: %w", by, err)
+	}
+	return n, nil
+}
+
 // Links lists those that still work, the newest first.
 func (t *Tx) Links(tenant string, now time.Time) (out []Link, err error) {
 	err = t.rows("SELECT purpose, name, role, raw, made_by, made_ns, expires_ns FROM access_links WHERE tenant = ? AND used_ns = 0 AND expires_ns > ? ORDER BY made_ns DESC, name LIMIT ?", []any{tenant, ns(now), most}, func(r *sql.Rows) error {

@@ -29,7 +29,7 @@ func (c Caller) String() string { return c.Address.String() + " at " + c.Origin 
 // that another site's page made or that asked for another host than ours.
 func (g *Guard) Caller(r *http.Request) (Caller, error) {
 	w := g.whence(r)
-	c := Caller{Address: w.address, Secure: w.secure, Origin: w.origin, Agent: cut(r.UserAgent(), 200)}
+	c := Caller{Address: w.address, Secure: w.secure, Origin: w.origin, Agent: trimmed(r.UserAgent(), 200)}
 	if err := g.ownPage(r, w); err != nil {
 		return Caller{}, err
 	}

@@ -106,7 +106,7 @@ func (g *Guard) LogInOIDCStart(ctx context.Context, from Caller, q OIDCStart) (*
 }
 
 // LogInOIDCFinish redeems the code and signs in whom the provider vouches for.
-// ErrForbidden when it gives them no role here; their sessions end then.
+// ErrForbidden when it gives them no role here; their sessions and tokens end then.
 func (g *Guard) LogInOIDCFinish(ctx context.Context, from Caller, q OIDCFinish) (*Welcome, error) {
 	var step oidcStep
 	now := g.now()
@@ -126,11 +126,11 @@ func (g *Guard) LogInOIDCFinish(ctx context.Context, from Caller, q OIDCFinish) 
 	case q.Issuer != "" && q.Issuer != p.Issuer: // RFC 9207
 		return nil, because(ErrUnauthenticated, "the answer is of another provider than was asked")
 	}
-	if err := g.spend(s); err != nil {
-		return nil, err
-	}
 	token, claims, err := p.redeem(ctx, step, q.Code, g.cfg.Now)
 	if err != nil {
+		return nil, err
+	}
+	if err := g.spend(s); err != nil {
 		return nil, err
 	}
 	w, err := g.vouched(ctx, from, p, token.Subject, claims, now)
@@ -200,7 +200,8 @@ func (g *Guard) vouched(ctx context.Context, from Caller, p *provider, subject s
 				return nil
 			}
 			n, err := tx.EndSessions(p.Tenant, u.Name, "", now)
-			return errors.Join(err, audit(tx, p.Tenant, "oidc "+p.Name, "log-in refused", u.Name, fmt.Sprintf("no role or disabled; %d sessions ended", n), now))
+			m, err2 := tx.RevokeTokens(p.Tenant, u.Name, now)
+			return errors.Join(err, err2, audit(tx, p.Tenant, "oidc "+p.Name, "log-in refused", u.Name, fmt.Sprintf("no role or disabled; %d sessions and %d tokens ended", n, m), now))
 		}
 		if changed := known && (u.Role != string(role) || u.Raw != raw); changed || !known {
 			u.Role, u.Raw = string(role), raw

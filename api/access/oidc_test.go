@@ -255,9 +255,15 @@ func TestSingleSignOn(t *testing.T) {
 	_, err = h.browser().logIn("corp:carol", "", "")
 	wants(t, "by an empty password", err, ErrUnauthenticated)
 	// No role any more: no entry, and what was open ends.
+	token, err := h.MakeToken(t.Context(), promoted.caller(), promoted.who(), TokenRequest{Name: "x", Scopes: []Permission{Read}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	i.is("s-1", "caroline", "staff")
 	_, err = enter()
 	wants(t, "without a role", err, ErrForbidden)
+	_, err = h.Authenticate(h.browser().request("GET", "Authorization", "Bearer "+token.Secret))
+	wants(t, "a token from when there was one", err, ErrUnauthenticated)
 	_, err = h.Authenticate(promoted.request("GET"))
 	wants(t, "a session from when there was one", err, ErrUnauthenticated)
 	i.is("s-9", "mallory")

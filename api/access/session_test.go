@@ -265,6 +265,30 @@ func TestRequestsOfOneAreLimited(t *testing.T) {
 	}
 }
 
+func BenchmarkAuthenticate(b *testing.B) {
+	h := newHouse(b, func(c *Config) { c.Limits.Principal = Limit{Burst: 1 << 30, Each: 1} })
+	h.people()
+	one := h.in("analyst")
+	r := one.request("POST")
+	for b.Loop() {
+		if _, err := h.Authenticate(r); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkPassword is one check with the parameters of a real installation.
+func BenchmarkPassword(b *testing.B) {
+	var cfg Argon
+	cfg.setDefaults()
+	h := newHasher(cfg)
+	for b.Loop() {
+		if _, _, err := h.check(b.Context(), "", good); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func FuzzAuthenticate(f *testing.F) {
 	h := newHouse(f)
 	h.people()

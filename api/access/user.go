@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/ringwall/ringwall/ledger"
 )
@@ -91,7 +92,7 @@ type ChangeUser struct {
 }
 
 // Change changes a user's rights and ends their sessions. A disabled user's tokens and
-// links end too. The last admin who can log in stays one. Needs Administer.
+// links end too, and so do the links that somebody made who is no admin any more. The last admin who can log in stays one. Needs Administer.
 func (g *Guard) Change(ctx context.Context, p *Principal, name string, q ChangeUser) error {
 	if err := Require(p, Administer); err != nil {
 		return err
@@ -137,6 +138,10 @@ func (g *Guard) Change(ctx context.Context, p *Principal, name string, q ChangeU
 func (g *Guard) changed(tx *ledger.Tx, p *Principal, was, u ledger.User, now time.Time) error {
 	_, err := tx.EndSessions(p.Tenant, u.Name, "", now)
 	errs := []error{err}
+	if Role(was.Role) == Admin && (Role(u.Role) != Admin || !u.Disabled.IsZero()) {
+		_, err := tx.CancelLinksBy(p.Tenant, u.Name, now) // what they opened for others while they could
+		errs = append(errs, err)
+	}
 	if was.Role != u.Role || was.Raw != u.Raw {
 		errs = append(errs, audit(tx, p.Tenant, p.Actor(), "set role", u.Name, rights(Role(was.Role), was.Raw)+" to "+rights(Role(u.Role), u.Raw), now))
 	}
@@ -173,5 +178,13 @@ func hasAdmin(tx *ledger.Tx, tenant string) (bool, error) {
 	return false, err
 }
 
-// trimmed cuts a label that people give.
-func trimmed(s string, n int) string { return strings.TrimSpace(cut(s, n)) }
+// trimmed cuts a label that people give, and takes out what does not print or turns
+// the text around it.
+func trimmed(s string, n int) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, cut(s, n)))
+}

@@ -146,10 +146,16 @@ func TestTheLastAdminStays(t *testing.T) {
 	if err := h.Change(t.Context(), root.who(), "analyst", ChangeUser{Role: &admin}); err != nil {
 		t.Fatal(err)
 	}
+	link, err := h.Invite(t.Context(), root.who(), InviteRequest{Name: "friend", Role: Admin})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := h.Change(t.Context(), root.who(), "root", ChangeUser{Role: &viewer}); err != nil {
 		t.Error(err)
 	}
-	_, err := h.Authenticate(root.request("GET"))
+	_, err = h.Redeem(t.Context(), h.browser().caller(), RedeemRequest{Secret: secretOf(link), Password: good})
+	wants(t, "an invitation by one who is no admin any more", err, ErrLink)
+	_, err = h.Authenticate(root.request("GET"))
 	wants(t, "the old rights", err, ErrUnauthenticated)
 	if p := h.in("root").who(); p.Role != Viewer {
 		t.Errorf("%+v", p)
@@ -293,9 +299,9 @@ func TestTokens(t *testing.T) {
 	h.told("root revoke token " + k.ID)
 
 	b = h.in("analyst")
-	k, err = h.MakeToken(t.Context(), b.caller(), b.who(), TokenRequest{Name: "x", Scopes: []Permission{Read}})
-	if err != nil {
-		t.Fatal(err)
+	k, err = h.MakeToken(t.Context(), b.caller(), b.who(), TokenRequest{Name: " x\u202ey\x00\n<b> ", Scopes: []Permission{Read}})
+	if err != nil || k.Name != "xy<b>" {
+		t.Fatalf("%+v, %v", k, err)
 	}
 	yes := true
 	if err := h.Change(t.Context(), root.who(), "analyst", ChangeUser{Disabled: &yes}); err != nil {
