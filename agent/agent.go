@@ -229,8 +229,12 @@ func (a *Agent) put(ev *event.Event) bool {
 	}
 	ev.Tenant, ev.Host, ev.BootId, ev.Schema = string(a.opt.Self.Tenant), string(a.opt.Self.Host), a.boot, event.Schema
 	ev.Classify()
-	raw, err := ev.MarshalVT()
-	if err != nil {
+	buf := encoded.Get().(*[]byte)
+	defer encoded.Put(buf)
+	size := ev.SizeVT()
+	*buf = slices.Grow((*buf)[:0], size)[:size]
+	raw := *buf
+	if _, err := ev.MarshalToSizedBufferVT(raw); err != nil {
 		a.opt.Log.Error("encode event", "kind", ev.Kind(), "error", err)
 		return false
 	}

@@ -21,11 +21,6 @@ const (
 	maxWindowBytes = 4 << 20
 )
 
-// pace is the least time between two batches that are not full. An event that comes
-// alone leaves at once; under load the batches fill instead of multiplying: at most 500
-// and 50 a second.
-var pace = [2]time.Duration{identity.Precious: 2 * time.Millisecond, identity.Bulk: 20 * time.Millisecond}
-
 // lane publishes one class in order: send reads and publishes, settle waits for the
 // broker's answers in the same order and, on a fault, publishes the whole window again
 // with the same batch ids, so that the broker drops what it has.
@@ -73,7 +68,7 @@ func hint(c chan struct{}) {
 	}
 }
 
-// send reads the spool and publishes.
+// send reads the spool, which gathers what comes in bursts, and publishes.
 func (l *lane) send(ctx context.Context) error {
 	a := l.p.link.agent
 	for {
@@ -84,7 +79,6 @@ func (l *lane) send(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read %s spool: %w", l.class, err)
 		}
-		began := time.Now()
 		b := Batch{Epoch: at.Epoch, FirstSeq: at.Seq, Skipped: skipped, Events: events}
 		data, err := b.Encode(nil)
 		if err != nil {
@@ -105,9 +99,6 @@ func (l *lane) send(ctx context.Context) error {
 		}
 		l.mu.Unlock()
 		hint(l.more)
-		if len(events) < MaxBatchEvents && len(data) < MaxBatchBytes/4 {
-			sleep(ctx, pace[l.class]-time.Since(began))
-		}
 	}
 }
 

@@ -34,7 +34,7 @@ type Reader struct {
 // An event that comes alone is given at once. Where events were given a moment ago more
 // come with this one (sensors emit in bursts), and are gathered into one batch.
 const (
-	gatherWithin = 100 * time.Millisecond
+	gatherWithin = 250 * time.Millisecond
 	gatherFor    = 2 * time.Millisecond
 )
 

@@ -46,6 +46,7 @@ type deed struct {
 
 var wanted = []deed{
 	{"exec", "fork+exec+exit", 400, 20, false},
+	{"steady", "fork+exec+exit, 100 a second", 300, 4, false},
 	{"write", "open for writing", 1500, 20, false},
 	{"read", "listed sensitive read", 1500, 20, false},
 	{"connect", "connect", 1000, 10, false},
@@ -95,20 +96,34 @@ func cost(ctx context.Context, j *judge, r *Record) error {
 	}
 	defer c.p.end()
 	all := map[string][]round{}
-	for i := range j.pick(7, 1) {
-		for _, m := range modes {
-			if j.short && (m.all || m.name == "auditd, loses") {
-				continue
-			}
-			got, err := c.round(ctx, m, fmt.Sprintf("r%d%s", i, strings.Map(letters, m.name)))
-			if err != nil {
-				return fmt.Errorf("%s, round %d: %w", m.name, i+1, err)
-			}
-			all[m.name] = append(all[m.name], got)
+	for i := range j.pick(5, 1) {
+		got, err := kept(j, fmt.Sprintf("cost-round%d", i+1), func() (map[string]round, error) { return c.sides(ctx, i) })
+		if err != nil {
+			return fmt.Errorf("round %d: %w", i+1, err)
+		}
+		for name, v := range got {
+			all[name] = append(all[name], v)
 		}
 	}
 	r.costTables(all)
 	return nil
+}
+
+// sides is one round: every side in turn.
+func (c *costing) sides(ctx context.Context, i int) (map[string]round, error) {
+	out := map[string]round{}
+	for _, m := range modes {
+		if c.j.short && (m.all || m.name == "auditd, loses") {
+			continue
+		}
+		fmt.Printf("round %d: %s\n", i+1, m.name)
+		got, err := c.round(ctx, m, fmt.Sprintf("r%d%s", i, strings.Map(letters, m.name)))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", m.name, err)
+		}
+		out[m.name] = got
+	}
+	return out, nil
 }
 
 func letters(c rune) rune {
@@ -237,11 +252,12 @@ func (w *ringwallWatch) end()               { w.c.p.leave() }
 func (w *ringwallWatch) count(token string) (map[string]int, error) {
 	dir := w.c.where.dir
 	sql := fmt.Sprintf(`select case when kind = 'process.exec' and argv like '%s/%s %s %%' then 'exec'
+		when kind = 'process.exec' and argv like '%s/%s %s %%' then 'steady'
 		when kind = 'file.open_write' and path = '%s/written/a' then 'write'
 		when kind = 'file.read' and path = '%s/%s' then 'read'
 		when kind = 'file.read' and path like '%s/%s/%%' then 'any'
 		when kind = 'network.connect' and dst_port = %d then 'connect' end as what, count(*)
-		from events where time_ns > %d group by 1`, dir, nothing, token, dir, dir, secretFile, dir, anyFolder, w.c.where.port, w.began.UnixNano())
+		from events where time_ns > %d group by 1`, dir, nothing, token, dir, steadily, token, dir, dir, secretFile, dir, anyFolder, w.c.where.port, w.began.UnixNano())
 	out := map[string]int{}
 	for total, tries := -1, 0; tries < 30; tries++ { // until two counts agree
 		rows, err := w.c.p.hunt(w.ctx, sql)

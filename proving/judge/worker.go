@@ -34,8 +34,9 @@ type place struct {
 const (
 	secretFile = "judge-secret.ini" // listed as sensitive on both sides
 	plainFile  = "plain.txt"
-	nothing    = "nothing" // the smallest program
-	anyFolder  = "any"     // in the all-opens mode every file below it is listed
+	nothing    = "nothing"  // the smallest program
+	steadily   = "steadily" // the same program, run at a steady pace
+	anyFolder  = "any"      // in the all-opens mode every file below it is listed
 )
 
 // The account games of every Debian (base-passwd), which runs nothing of its own. It must be a real
@@ -90,7 +91,7 @@ func (p *place) furnish() error {
 	}
 	program, perr := smallest()
 	if err = errors.Join(err, perr); err == nil {
-		err = os.WriteFile(p.dir+"/"+nothing, program, 0o755)
+		err = errors.Join(os.WriteFile(p.dir+"/"+nothing, program, 0o755), os.WriteFile(p.dir+"/"+steadily, program, 0o755))
 	}
 	for _, folder := range []string{"", anyFolder, "written", "www"} {
 		if err == nil {
@@ -184,6 +185,9 @@ func repeat(kind, dir string, n int, token string) error {
 	if kind == "exec" {
 		return script(n, dir+"/"+nothing, token)
 	}
+	if kind == "steady" {
+		return pace(n, dir+"/"+steadily, token)
+	}
 	for range n {
 		var err error
 		switch kind {
@@ -213,6 +217,23 @@ func script(n int, program, token string) error {
 	sh := exec.Command("/bin/sh", "-c", `i=0; while [ $i -lt $0 ]; do "$1" "$2" $i; i=$((i+1)); done`, strconv.Itoa(n), program, token)
 	sh.Stdin, sh.Stdout, sh.Stderr = os.Stdin, os.Stdout, os.Stderr
 	return sh.Run()
+}
+
+// pace runs a program a hundred times a second.
+func pace(n int, program, token string) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for i := range n {
+		<-tick.C
+		pid, err := syscall.ForkExec(program, []string{program, token, strconv.Itoa(i)}, &syscall.ProcAttr{})
+		if err != nil {
+			return err
+		}
+		if _, err := syscall.Wait4(pid, nil, 0, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // connect opens and resets a connection, so that no port is held in TIME_WAIT.

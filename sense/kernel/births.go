@@ -172,8 +172,8 @@ func (t *births) counts() Counts {
 	return Counts{Seen: t.seen, Lost: t.forgotten}
 }
 
-// settleLong is the longest wait for records that lie in the ring. Reading is at most
-// gatherBusy late unless the machine has no processor to spare.
+// settleLong is the longest wait for records that lie in the ring. Reading is late only
+// where the machine has no processor to spare.
 const settleLong = time.Second
 
 // settle waits until what the kernel had told when it was called is decoded.
@@ -185,12 +185,16 @@ func (s *Sensor) settle() {
 			return // nothing more will be decoded
 		}
 		_ = r.Flush() // closed meanwhile: the next look says so
+		select {
+		case s.hurry <- struct{}{}:
+		default:
+		}
 	}
 }
 
 // Lineage gives the living processes that descend from one by birth, whatever became of
 // those between, parents before their children. It knows the births that the kernel told
-// of before it was called, for which it may wait (gatherBusy, at most settleLong), those
+// of before it was called, for which it may wait (at most settleLong), those
 // of what ran when the sensor started, and at most MaxProcesses lives; Stats tells under
 // "lineage" how many births were seen and how many lives were forgotten (Lost). start is
 // the StartNs of an event's actor. Safe for many goroutines.

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -70,8 +69,9 @@ type Sensor struct {
 	lastBeat      uint64
 	closed, dirty bool
 
-	seen atomic.Uint64                  // boot time up to which the precious ring is decoded
-	wake atomic.Pointer[ringbuf.Reader] // of the precious ring; nil unless Run runs
+	seen  atomic.Uint64                  // boot time up to which the precious ring is decoded
+	wake  atomic.Pointer[ringbuf.Reader] // of the precious ring; nil unless Run runs
+	hurry chan struct{}                  // a hint: read it now
 }
 
 // New loads the programs (or opens the shared set) and makes the rings. Nothing is
@@ -90,7 +90,7 @@ func New(cfg Config, opt Options) (*Sensor, error) {
 		opt.Clock = event.NewClock()
 	}
 	opt.Board.Set(component, health.Off, "not started")
-	s := &Sensor{cfg: cfg, opt: opt, last: map[string]Counts{}, told: map[string]int64{}}
+	s := &Sensor{cfg: cfg, opt: opt, last: map[string]Counts{}, told: map[string]int64{}, hurry: make(chan struct{}, 1)}
 	if err := s.open(); err != nil {
 		s.Close()
 		opt.Board.Set(component, health.Off, err.Error())
@@ -250,9 +250,8 @@ func (s *Sensor) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	s.wake.Store(readers[0])
 	defer s.wake.Store(nil)
-	wg.Go(func() { s.read(ctx, readers[0], 0, &s.seen) })
-	// Bulk records do not wake the reader one by one.
-	wg.Go(func() { s.read(ctx, readers[1], 100*time.Millisecond, new(atomic.Uint64)) })
+	wg.Go(func() { s.read(ctx, readers[0], &s.seen, s.hurry) })
+	wg.Go(func() { s.read(ctx, readers[1], new(atomic.Uint64), nil) })
 	s.watch(ctx)
 	// No more records; then the readers drain the rings and end themselves (closing a ring
 	// under its reader is not safe).

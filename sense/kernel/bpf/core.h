@@ -212,22 +212,22 @@ INLINE bool is_self(u32 slot, struct hdr *h)
 	return s && s->self && s->self == h->a.pid;
 }
 
-// Precious records wake the reader at once; bulk ones when a batch has gathered (the
-// reader looks every 100 ms besides).
-INLINE void out_precious(u32 slot, u32 class, void *data, u64 len)
+// The ring wakes its reader with the first record after it was drained; the reader then
+// leaves the rest to gather (../ring.go). So a silent ring costs nothing.
+INLINE void out(void *ring, u32 slot, u32 class, void *data, u64 len)
 {
-	void *ring = bpf_map_lookup_elem(&precious, &slot);
 	if (ring)
 		count(slot, class, bpf_ringbuf_output(ring, data, len, 0) ? 2 : 0);
 }
 
+INLINE void out_precious(u32 slot, u32 class, void *data, u64 len)
+{
+	out(bpf_map_lookup_elem(&precious, &slot), slot, class, data, len);
+}
+
 INLINE void out_bulk(u32 slot, u32 class, void *data, u64 len)
 {
-	void *ring = bpf_map_lookup_elem(&bulk, &slot);
-	if (!ring)
-		return;
-	u64 flag = bpf_ringbuf_query(ring, RB_AVAIL_DATA) > 65536 ? RB_FORCE_WAKEUP : RB_NO_WAKEUP;
-	count(slot, class, bpf_ringbuf_output(ring, data, len, flag) ? 2 : 0);
+	out(bpf_map_lookup_elem(&bulk, &slot), slot, class, data, len);
 }
 
 // Only programs that run in process context may use the scratch buffer: they do not

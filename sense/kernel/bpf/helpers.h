@@ -27,7 +27,6 @@ typedef _Bool bool;
 
 enum { MAP_HASH = 1, MAP_ARRAY = 2, MAP_PERCPU_ARRAY = 6, MAP_LRU_HASH = 9, MAP_ARRAY_OF_MAPS = 12, MAP_RINGBUF = 27 };
 enum { UPDATE_ANY = 0, UPDATE_NOEXIST = 1 };
-enum { RB_NO_WAKEUP = 1, RB_FORCE_WAKEUP = 2, RB_AVAIL_DATA = 0 };
 
 static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
 static long (*bpf_map_update_elem)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
@@ -43,7 +42,6 @@ static long (*bpf_probe_read_kernel_str)(void *dst, u32 size, const void *src) =
 static u64 (*bpf_get_current_ancestor_cgroup_id)(int level) = (void *)123;
 static u64 (*bpf_ktime_get_boot_ns)(void) = (void *)125;
 static long (*bpf_ringbuf_output)(void *ring, void *data, u64 size, u64 flags) = (void *)130;
-static u64 (*bpf_ringbuf_query)(void *ring, u64 flags) = (void *)134;
 static void *(*bpf_get_current_task_btf)(void) = (void *)158;
 static u64 (*bpf_task_pt_regs)(void *task) = (void *)175;
 
