@@ -78,13 +78,14 @@ type Sensor struct {
 	cfg  Config
 	opt  Options
 	root string
-	fds  int // close-after-write, by descriptor
-	fid  int // renames, by file handle; -1 where refused
+	fid  int // closes after a write and renames, by file handle; -1 where refused
+	fds  int // closes, by descriptor, of file systems that give no handles
 
 	table   *os.File           // the kernel's list of mounts; nil where it cannot be read
 	marked  map[string]fsMark  // by device
 	refused map[string]string  // mount point → why
 	mounts  map[[8]byte]string // file system id → a place to turn its handles into paths
+	opened  map[[8]byte]int    // of those, descriptors for the events of one read
 
 	seen, filtered, lost, overflows atomic.Uint64
 }
@@ -98,7 +99,7 @@ func New(cfg Config, opt Options) (*Sensor, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Sensor{cfg: cfg, opt: opt, root: strings.TrimSuffix(opt.Root, "/"), fid: -1, marked: map[string]fsMark{}, refused: map[string]string{}, mounts: map[[8]byte]string{}}
+	s := &Sensor{cfg: cfg, opt: opt, root: strings.TrimSuffix(opt.Root, "/"), fid: -1, marked: map[string]fsMark{}, refused: map[string]string{}, mounts: map[[8]byte]string{}, opened: map[[8]byte]int{}}
 	fds, err := unix.FanotifyInit(unix.FAN_CLASS_NOTIF|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK|unix.FAN_UNLIMITED_QUEUE, unix.O_RDONLY|unix.O_LARGEFILE|unix.O_CLOEXEC|unix.O_NOATIME)
 	if err != nil {
 		return nil, fmt.Errorf("fanotify: %w; run as root or give CAP_SYS_ADMIN", err)
@@ -204,10 +205,18 @@ func (s *Sensor) decode(b []byte, ctx context.Context) {
 				s.closed(int(m.Fd), m.Pid)
 			}
 			unix.Close(int(m.Fd))
-		case m.Pid != self:
+		case m.Pid == self:
+		case m.Mask&unix.FAN_CLOSE_WRITE != 0:
+			s.closedAs(b[metaLen:m.Event_len], m.Pid)
+		default:
 			s.renamed(b[metaLen:m.Event_len], m.Pid)
 		}
 		b = b[m.Event_len:]
+	}
+	// Not kept for longer: they would keep file systems from being unmounted.
+	for id, fd := range s.opened {
+		unix.Close(fd)
+		delete(s.opened, id)
 	}
 }
 

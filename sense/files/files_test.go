@@ -223,3 +223,18 @@ func FuzzMountinfo(f *testing.F) {
 		}
 	})
 }
+
+// A container writes into a volume that it has under another name: what is told is the
+// host's path of it, and nothing of what it keeps in mounts that the host does not see.
+func TestWritesThroughAnotherMount(t *testing.T) {
+	dir := t.TempDir()
+	out := watchIn(t, dir, "")
+	touch(t, "mkdir "+dir+"/volume "+dir+"/seen; unshare -m sh -c 'mount --make-rprivate / && mount --bind "+dir+"/volume /mnt && mount -t tmpfs none "+dir+"/seen && echo x > "+dir+"/seen/hidden && echo x > /mnt/page.php' || touch "+dir+"/refused")
+	if _, err := os.Stat(dir + "/refused"); err == nil {
+		t.Skip("no mount namespace may be made here")
+	}
+	f := next(t, out)
+	if f.Op != event.FileActivity_CLOSE_WRITE || f.File.Path != dir+"/volume/page.php" || f.File.Size != 2 {
+		t.Errorf("want the close of the page under the host's name, got %v", f)
+	}
+}

@@ -22,8 +22,8 @@ import (
 
 // fsMark is one file system that is watched.
 type fsMark struct {
-	at      string // where, as the host sees it
-	renames bool   // it gives file handles, so renames are told
+	at    string // where, as the host sees it
+	names bool   // it gives file handles: closes and renames come with names
 }
 
 // mount is one line of mountinfo.
@@ -155,11 +155,14 @@ func (s *Sensor) markOne(dev, at string) bool {
 	if _, done := s.marked[dev]; done {
 		return false
 	}
-	if err := unix.FanotifyMark(s.fds, unix.FAN_MARK_ADD|unix.FAN_MARK_FILESYSTEM, unix.FAN_CLOSE_WRITE, unix.AT_FDCWD, at); err != nil {
-		s.refused[at] = err.Error()
-		return false
+	names := s.fid >= 0 && s.markNames(at) == nil
+	if !names {
+		if err := unix.FanotifyMark(s.fds, unix.FAN_MARK_ADD|unix.FAN_MARK_FILESYSTEM, unix.FAN_CLOSE_WRITE, unix.AT_FDCWD, at); err != nil {
+			s.refused[at] = err.Error()
+			return false
+		}
 	}
-	s.marked[dev] = fsMark{at: at, renames: s.fid >= 0 && s.markRenames(at) == nil}
+	s.marked[dev] = fsMark{at: at, names: names}
 	return true
 }
 
@@ -191,8 +194,8 @@ func (s *Sensor) report() {
 		why = append(why, "not watched: "+t)
 	}
 	for _, m := range s.marked {
-		if !m.renames {
-			why = append(why, "some file systems refuse file handles (overlay without nfs_export): renames are seen by the kernel sensor only")
+		if !m.names {
+			why = append(why, "some file systems refuse file handles (overlay without nfs_export): renames are seen by the kernel sensor only, and writes under the path that the writer's mount has")
 			break
 		}
 	}
@@ -219,15 +222,16 @@ func (s *Sensor) existing(root string) string {
 	return at
 }
 
-// markRenames asks for renames with both names, and remembers where the file system is
-// mounted, which turning a handle into a path needs.
-func (s *Sensor) markRenames(at string) error {
+// markNames asks for closes and renames with names, and remembers where the file system
+// is mounted, which turning a handle into a path needs: so a file that a container wrote
+// through a mount of its own has the path that the host knows it by.
+func (s *Sensor) markNames(at string) error {
 	const fanRename = 0x10000000 // FAN_RENAME, include/uapi/linux/fanotify.h, 5.17
-	if err := unix.FanotifyMark(s.fid, unix.FAN_MARK_ADD|unix.FAN_MARK_FILESYSTEM, fanRename, unix.AT_FDCWD, at); err != nil {
-		return err
-	}
 	var st unix.Statfs_t
 	if err := unix.Statfs(at, &st); err != nil {
+		return err
+	}
+	if err := unix.FanotifyMark(s.fid, unix.FAN_MARK_ADD|unix.FAN_MARK_FILESYSTEM, fanRename|unix.FAN_CLOSE_WRITE, unix.AT_FDCWD, at); err != nil {
 		return err
 	}
 	var id [8]byte
