@@ -36,14 +36,23 @@ test: build ## all tests; those that need root run when root and skip, saying so
 	go vet ./...
 	go test ./...
 
+# Packages whose goroutines share state. respond, proving and the sensors of files and
+# logs are left to `make test`: what they share is behind one mutex or one goroutine, and
+# they wait for the kernel.
+RACE := ./event/... ./funnel ./health ./spool ./bundle ./identity ./intel/... ./decide ./bus ./graph ./ledger ./archive ./behaviour ./brain ./agent ./api/... ./respond ./network ./file ./sense/kernel ./sense/packet ./cli
+
 .PHONY: race
-race: ## tests of the packages with shared state, under the race detector
-	CGO_ENABLED=1 go test -race ./event ./funnel ./health ./spool ./bundle ./identity ./intel/... ./decide
+race: ## tests of the packages with shared state, and agent and brain composed, under the race detector
+	CGO_ENABLED=1 go test -race -short $(RACE)
+	RINGWALL_RACE=1 go test -short ./proving/faults -run '$(RACED)'
+
+# Both roles as built with the detector, on a live kernel, over kills: proving/faults.
+RACED := TestNobody|TestLostBus|TestKillInTheMiddle|TestOff$$/up_runs
 
 .PHONY: lint
 lint: ## staticcheck, and govulncheck where its database can be reached
 	go tool staticcheck ./...
-	@if go tool -n govulncheck >/dev/null 2>&1; then go tool govulncheck ./... || echo "govulncheck: no answer from its database here"; fi
+	scripts/vulncheck
 
 .PHONY: range
 range: build ## the proving ground: web-upload and ordinary-day (needs root)

@@ -126,13 +126,13 @@ func TestPackagesAreDocumented(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		if file.Doc != nil && !strings.HasPrefix(file.Doc.Text(), "SPDX") && !strings.HasPrefix(file.Doc.Text(), "Code generated") && len(file.Doc.Text()) > 80 {
+		if file.Doc != nil && !strings.HasPrefix(file.Doc.Text(), "SPDX") && !strings.HasPrefix(file.Doc.Text(), "Code generated") && strings.Count(strings.TrimSpace(file.Doc.Text()), "\n") >= 2 {
 			doc[pkg] = true
 		}
 	})
 	for pkg := range all {
 		if !doc[pkg] {
-			t.Errorf("package %s has no doc paragraph: say what goes in, what comes out, what it believes, its worst trap", pkg)
+			t.Errorf("package %s has no doc of three lines: say what goes in, what comes out, what it believes, its worst trap", pkg)
 		}
 	}
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command ringwall-agent is the agent alone, static and without archive, console or
-// training. It holds no logic; package cli/host composes it.
+// training. In come the command line and its configuration file; out goes a host that is
+// watched. It holds no logic; package cli/host composes it. The trap to know: one import
+// too many brings the brain with it, so deps_test.go lists what may not come.
 package main
 
 import (

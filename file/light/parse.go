@@ -47,7 +47,6 @@ type stringDecl struct {
 	links []hexLink
 	mods  stringMods
 	index int32
-	slot  int32
 	all   bool
 	used  bool
 }
@@ -72,8 +71,8 @@ type parser struct {
 	vars  []string // loop variables in scope
 	inFor int      // inside "for … of", where $ alone has a meaning
 	depth int
-	// next numbers, across sources
-	nextRule, nextString int32
+	// next number, across sources
+	nextString int32
 }
 
 func (p *parser) peek() token { return p.toks[p.pos] }

@@ -137,11 +137,10 @@ func TestTenants(t *testing.T) {
 	if red, blue := len(ask(t, b.data, "actions", "--tenant", "red")), len(ask(t, b.data, "actions", "--tenant", "blue")); red == 0 || blue != 0 {
 		t.Errorf("%d bytes of red's actions, %d of blue's", red, blue)
 	}
-	for _, a := range documents[struct{ ID, Tenant string }](t, b.data, "actions", "--tenant", "red") {
-		if err := try(b.data, "actions", "undo", a.ID, "--tenant", "blue"); err == nil {
-			t.Errorf("blue undoes red's action %s", a.ID)
+	if acts := documents[struct{ ID, Tenant string }](t, b.data, "actions", "--tenant", "red"); len(acts) > 0 {
+		if err := try(b.data, "actions", "undo", acts[0].ID, "--tenant", "blue"); err == nil {
+			t.Errorf("blue undoes red's action %s", acts[0].ID)
 		}
-		break
 	}
 }
 

@@ -5,7 +5,6 @@ package packet
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -175,7 +174,7 @@ func TestBesidePeers(t *testing.T) {
 		}
 		st := cmd.ProcessState
 		cpu := st.UserTime() + st.SystemTime()
-		t.Log(fmt.Sprintf("%-12s %7.2f CPU s  %7.2f µs/packet  %9.0f packets/CPU s", filepath.Base(c[0]), cpu.Seconds(),
-			cpu.Seconds()*1e6/float64(len(packets)), float64(len(packets))/cpu.Seconds()))
+		t.Logf("%-12s %7.2f CPU s  %7.2f µs/packet  %9.0f packets/CPU s", filepath.Base(c[0]), cpu.Seconds(),
+			cpu.Seconds()*1e6/float64(len(packets)), float64(len(packets))/cpu.Seconds())
 	}
 }
