@@ -160,6 +160,7 @@ func (d *decoder) httpRequest(m *http.Message, r *dataRecord, ordinal uint32) *e
 // tellRequest emits a request as soon as its head is known.
 func (d *decoder) tellRequest(h *header, cn *conn, contentType string, body []byte) {
 	a := cn.told
+	d.serves(&h.actor)
 	if len(body) > 0 {
 		cn.bodyHas = len(body)
 		d.web.Body(a, contentType, body, uint64(len(body)) == a.BodyLen)

@@ -31,7 +31,8 @@ type decoder struct {
 	inbound  map[uint64]bool // socket cookie → was accepted; precious ring only
 	unlisted atomic.Uint64   // reads whose path is on no list after all
 	pairs    map[[2]uint64]bool
-	web      *activity.Writer // for the precious ring's goroutine
+	serving  map[uint32]uint64 // pid → start of processes that read requests; precious ring only
+	web      *activity.Writer  // for the precious ring's goroutine
 
 	lossEpoch atomic.Uint32 // rises when request records were lost
 	mute      func(cookie uint64)
@@ -40,7 +41,7 @@ type decoder struct {
 func newDecoder(cfg *Config, opt *Options) *decoder {
 	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // without /proc the boot stays unnamed
 	d := &decoder{cfg: cfg, opt: opt, bootID: strings.TrimSpace(string(id)), procs: newProcesses(cfg.MaxProcesses), births: newBirths(cfg.MaxProcesses),
-		inbound: map[uint64]bool{}, pairs: map[[2]uint64]bool{}, web: activity.New(opt.Redact)}
+		inbound: map[uint64]bool{}, serving: map[uint32]uint64{}, pairs: map[[2]uint64]bool{}, web: activity.New(opt.Redact)}
 	d.conns = newConns(d, cfg.MaxConnections)
 	return d
 }
@@ -169,6 +170,7 @@ func (d *decoder) exec(h *header, c *cursor) error {
 	}
 	ev.Payload = &event.Event_Process{Process: p}
 	d.emit(ev)
+	d.pipes(h, &r, p)
 	if r.script {
 		name := r.name
 		if !strings.HasPrefix(name, "/") {

@@ -66,7 +66,7 @@ var notCovered = []Capability{
 	{Name: "uprobe libssl SSL_read/SSL_write", Set: "later", Reason: "not yet covered", Costs: "plain text behind TLS"},
 	{Name: "HTTP/2 read from sockets", Set: "later", Reason: "not yet covered; the FastCGI or HTTP/1 side behind it is seen", Costs: "requests of servers that speak HTTP/2 themselves"},
 	{Name: "io_uring requests", Set: "later", Reason: "not yet covered; the ring's set-up is seen", Costs: "bytes and opens made through io_uring (lengths of socket calls are seen)"},
-	{Name: "pipes of non-web servers", Set: "later", Reason: "not yet covered; pipes at fd 0-2 of an exec are seen", Costs: "who wrote what a process read from a pipe"},
+	{Name: "pipes of non-web servers", Set: "later", Reason: "not yet covered; pipes at fd 0-2 of an exec are seen, and that a web server holds the other end", Costs: "who wrote what a process read from a pipe"},
 	{Name: "32-bit syscalls on a 64-bit kernel", Set: "later", Reason: "not yet covered", Costs: "set B of such programs is read by the wrong table"},
 }
 

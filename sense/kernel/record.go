@@ -74,6 +74,7 @@ type execRecord struct {
 	ns                                            namespaces
 	exe, cwd, name                                string
 	script                                        bool
+	pipes                                         uint16 // bit per fd whose pipe the parent holds too
 	argv, env                                     []byte
 	tty                                           string
 	fds                                           [3]descriptor
@@ -226,7 +227,8 @@ func (c *cursor) exec() (r execRecord, err error) {
 	exe, cwd, name := c.u16(), c.u16(), c.u16()
 	r.script = c.u16() != 0
 	argv, env := c.u16(), c.u16()
-	c.u32()
+	r.pipes = c.u16()
+	c.u16()
 	r.tty = c.text(24)
 	c.u32() // alignment
 	for i := range r.fds {

@@ -172,6 +172,11 @@ func chain(t *testing.T, rec *recorder, marker, root string, tcp bool) int {
 		t.Errorf("%s: %v and %v", marker, w, n)
 		return 0
 	}
+	out := cmd.GetProcess().Fds[1]
+	rec.find(t, "the worker reads the command's output", func(e *event.Event) bool {
+		c := e.GetChannel()
+		return c.GetOp() == event.ChannelActivity_PIPE_READ && c.InodeA == out.Inode && out.Type == event.Descriptor_PIPE && e.Actor.Pid == worker && c.PeerPid == cmd.Actor.Pid
+	})
 	if !tcp {
 		pair := rec.find(t, "pair", func(e *event.Event) bool { return e.GetChannel() != nil && e.GetChannel().InodeA == w.Channel })
 		if pair.GetChannel().PeerPid != atNginx.Actor.Pid {

@@ -92,6 +92,45 @@ INLINE void fill_fd(struct fd_rec *d, struct task_struct *t, u32 fd)
 	}
 }
 
+#define LOOK_AT 128 // descriptors of a parent that are looked at for a pipe
+
+// shared_pipes tells at which of fd 0-2 stands a pipe that the parent holds an end of, so
+// reads or writes: a bit per fd.
+LOCAL u32 shared_pipes(u64 task, u64 parent)
+{
+	struct task_struct *t = (void *)task, *p = (void *)parent;
+	u64 want[3] = {}, found = 0;
+	for (u32 i = 0; i < 3; i++) {
+		struct file *f = file_of_fd(t, i);
+		if (!f)
+			continue;
+		struct inode *in = RD(f, f_inode);
+		if ((RD(in, i_mode) & 0170000) == 0010000)
+			want[i] = (u64)RD(f, private_data); // struct pipe_inode_info, of both ends
+	}
+	if (!want[0] && !want[1] && !want[2])
+		return 0;
+	struct files_struct *fs = RD(p, files);
+	if (!fs)
+		return 0;
+	struct fdtable *fdt = RD(fs, fdt);
+	u32 most = RD(fdt, max_fds);
+	struct file **array = RD(fdt, fd);
+	for (u32 i = 0; i < LOOK_AT; i++) {
+		struct file *f = NULL;
+		if (i >= most)
+			break;
+		bpf_probe_read_kernel(&f, sizeof(f), array + i);
+		if (!f)
+			continue;
+		u64 is = (u64)RD(f, private_data);
+		if (!is)
+			continue;
+		found |= (is == want[0]) | (is == want[1]) << 1 | (is == want[2]) << 2;
+	}
+	return found;
+}
+
 // exec_head fills the fixed part but for the lengths of what follows.
 INLINE void exec_head(struct exec_rec *r, struct task_struct *t, u32 slot)
 {
@@ -141,6 +180,8 @@ int on_exec(u64 *ctx)
 	struct task_struct *t = CURRENT;
 	struct exec_rec *r = (void *)s;
 	exec_head(r, t, slot);
+	struct task_struct *parent = RD(t, real_parent);
+	r->pipes = shared_pipes((u64)t, (u64)RD(parent, group_leader));
 	struct mm_struct *mm = RD(t, mm);
 	struct file *exe = RD(mm, exe_file);
 	u32 off = sizeof(*r);

@@ -34,7 +34,7 @@ struct exec_rec {
 	u32 argv_total;
 	u16 exe_len, cwd_len, name_len, script; // lengths of what follows, in this order
 	u16 argv_len, env_len;
-	u16 pad[2];
+	u16 pipes, pad; // pipes: bit per fd whose pipe the parent holds too
 	char tty[24];
 	struct fd_rec fd[3];
 };
