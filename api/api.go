@@ -70,18 +70,20 @@ type Backend interface {
 
 // Server answers the API. Safe for many goroutines.
 type Server struct {
-	back Backend
-	log  *slog.Logger
-	mux  *http.ServeMux
-	api  huma.API
+	back  Backend
+	guard *access.Guard
+	log   *slog.Logger
+	mux   *http.ServeMux
+	api   huma.API
 }
 
 // Title of the document.
 const Title = "Ringwall API"
 
-// New joins the API to a brain. Version is the product's.
-func New(back Backend, version string, log *slog.Logger) *Server {
-	s := &Server{back: back, log: log, mux: http.NewServeMux()}
+// New joins the API to a brain and to the guard that knows people. Version is the
+// product's.
+func New(back Backend, guard *access.Guard, version string, log *slog.Logger) *Server {
+	s := &Server{back: back, guard: guard, log: log, mux: http.NewServeMux()}
 	config := huma.DefaultConfig(Title, version)
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "/v1/openapi", "", ""
 	config.CreateHooks = nil // no $schema links: answers name no place
@@ -104,6 +106,9 @@ func (s *Server) operations() {
 	s.huntOps()
 	s.hostOps()
 	s.auditOps()
+	s.loginOps()
+	s.selfOps()
+	s.userOps()
 }
 
 // Handler serves requests whose principal is in the context already, see As.
@@ -153,11 +158,15 @@ func (s *Server) describe(o operation) huma.Operation {
 	if o.body == 0 {
 		o.body = 64 << 10
 	}
+	security := []map[string][]string{{"token": {string(o.need)}}, {"session": {}}}
+	if o.need == anyone {
+		security = []map[string][]string{}
+	}
 	return huma.Operation{
 		OperationID: o.id, Method: o.method, Path: o.path, Summary: o.summary, Description: o.text, Tags: []string{o.tag},
 		DefaultStatus: o.status, MaxBodyBytes: o.body, BodyReadTimeout: 10 * time.Second,
 		Errors:      append([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests}, o.errors...),
-		Security:    []map[string][]string{{"token": {string(o.need)}}, {"session": {}}},
+		Security:    security,
 		Extensions:  map[string]any{"x-permission": string(o.need)},
 		Middlewares: huma.Middlewares{s.permit(o.need)},
 	}
@@ -167,6 +176,8 @@ func (s *Server) permit(need access.Permission) func(huma.Context, func(huma.Con
 	return func(c huma.Context, next func(huma.Context)) {
 		p := principal(c.Context())
 		switch {
+		case need == anyone, need == oneself && p != nil:
+			next(c)
 		case p == nil:
 			_ = huma.WriteErr(s.api, c, http.StatusUnauthorized, "log in, or send a token as Authorization: Bearer")
 		case !p.May(need):
@@ -195,8 +206,10 @@ func (s *Server) problem(ctx context.Context, operation string, err error) error
 	switch {
 	case errors.As(err, &told):
 		return err
-	case errors.Is(err, access.ErrForbidden):
-		return huma.Error403Forbidden(err.Error())
+	case access.Status(err) != 0:
+		h := http.Header{}
+		retryAfter(h, err)
+		return huma.ErrorWithHeaders(huma.NewError(access.Status(err), err.Error()), h)
 	case errors.Is(err, brain.ErrNotFound):
 		return huma.Error404NotFound(err.Error())
 	case errors.Is(err, ledger.ErrChanged):

@@ -158,6 +158,9 @@ func (b *Brain) rules(cfg Config) (behaviour.Matcher, error) {
 	return set, nil
 }
 
+// Ledger is the mutable truth, for the guard of the API; it is closed when Run ends.
+func (b *Brain) Ledger() *ledger.Ledger { return b.ledger }
+
 // Authority names who may join.
 func (b *Brain) Authority() *identity.Authority { return b.auth }
 

@@ -10,14 +10,12 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/ringwall/ringwall/agent"
-	"github.com/ringwall/ringwall/brain"
 	"github.com/ringwall/ringwall/cli/host"
 )
 
 // The documented file says what holds without it.
 func TestDocumentedConfigurationIsTheDefault(t *testing.T) {
-	want := Config{Agent: agent.DefaultConfig(), Brain: brain.DefaultConfig(), Metrics: defaultMetrics}
+	want := defaultConfig()
 	got := Config{}
 	if err := host.Decode("../deploy/ringwall.yaml", false, &got); err != nil {
 		t.Fatal(err)
