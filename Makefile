@@ -18,7 +18,7 @@ up: build ## build and run agent and brain in one process; Ctrl-C ends it
 
 .PHONY: down
 down: ## take every trace out of kernel and firewall, put moved files back
-	@[ -x bin/ringwall ] && bin/ringwall off --data $(DATA) || echo "nothing built, nothing to undo"
+	@if [ -x bin/ringwall ]; then bin/ringwall off --data $(DATA); else echo "nothing built, nothing to undo"; fi
 
 .PHONY: build
 build: ## bin/ringwall (all roles) and bin/ringwall-agent (static), also for arm64

@@ -12,6 +12,7 @@ import (
 
 // CommunityID computes the Community ID v1 (seed 0) of a flow, the same for both
 // directions: "1:" + base64(sha1(seed, low ip, high ip, proto, 0, low port, high port)).
+// Protocols without ports leave them out.
 // Source: corelight/community-id-spec. ICMP types are taken from the ports.
 // Returns "" when an address is missing.
 func (f *Flow) CommunityID() string {
@@ -40,8 +41,11 @@ func CommunityID(src, dst netip.AddrPort, proto uint8) string {
 	buf = append(buf, a...)
 	buf = append(buf, b...)
 	buf = append(buf, proto, 0)
-	buf = binary.BigEndian.AppendUint16(buf, sp)
-	buf = binary.BigEndian.AppendUint16(buf, dp)
+	switch proto {
+	case 1, 6, 17, 58, 132: // ICMP, TCP, UDP, ICMPv6, SCTP; others have no ports
+		buf = binary.BigEndian.AppendUint16(buf, sp)
+		buf = binary.BigEndian.AppendUint16(buf, dp)
+	}
 	sum := sha1.Sum(buf)
 	return "1:" + base64.StdEncoding.EncodeToString(sum[:])
 }
