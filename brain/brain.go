@@ -27,7 +27,6 @@ import (
 	"github.com/ringwall/ringwall/archive"
 	"github.com/ringwall/ringwall/behaviour"
 	"github.com/ringwall/ringwall/bus"
-	"github.com/ringwall/ringwall/decide"
 	"github.com/ringwall/ringwall/event"
 	"github.com/ringwall/ringwall/health"
 	"github.com/ringwall/ringwall/identity"
@@ -102,10 +101,6 @@ func Open(ctx context.Context, cfg Config, opt Options) (*Brain, error) {
 	if err != nil {
 		return nil, err
 	}
-	ex, err := decide.NewExceptions(cfg.Except)
-	if err != nil {
-		return nil, err
-	}
 	b.store, err = archive.Open(archive.Config{Dir: filepath.Join(opt.Data, "archive"), MaxAge: cfg.Retention.Age, MaxBytes: cfg.Retention.Bytes})
 	if err != nil {
 		return nil, err
@@ -136,6 +131,10 @@ func Open(ctx context.Context, cfg Config, opt Options) (*Brain, error) {
 	out := outlets{finding: b.tellFinding, incident: b.tellIncident, orders: b.tellOrders, action: b.tellAction, seen: b.hosts.note}
 	own := risk.NewMemory()
 	for _, t := range cfg.Tenants {
+		ex, err := b.exceptions(ctx, t, cfg.Except)
+		if err != nil {
+			return nil, err
+		}
 		w := newWorker(t, rules, cfg, ex, intel.NewStage(b.lists, own), own, out, opt.Log)
 		if err := w.shown.Learner().Load(b.exposureFile(t)); err != nil {
 			return nil, err
@@ -263,7 +262,10 @@ func (b *Brain) Run(ctx context.Context) error {
 	})
 	err = consumer.Run(ctx, func(d *bus.Delivery) { b.deliver(ctx, d) })
 	judge.Wait()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), scribeLast)
+	defer cancel()
 	for t, w := range b.workers { // the judges have ended: their state is ours
+		b.keepTaken(last, t, w.except)
 		if err := w.shown.Learner().Save(b.exposureFile(t)); err != nil {
 			b.opt.Log.Warn("learned exposure not saved", "tenant", t, "error", err)
 		}

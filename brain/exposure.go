@@ -18,7 +18,7 @@ func (b *Brain) exposureFile(tenant string) string {
 	return filepath.Join(b.opt.Data, "exposure-"+tenant+".json")
 }
 
-// learnOn saves what the workers learn until ctx ends, and once more then.
+// learnOn saves what the workers learn, and what exceptions hid, until ctx ends.
 func (b *Brain) learnOn(ctx context.Context) {
 	tick := time.NewTicker(saveEvery)
 	defer tick.Stop()
@@ -29,6 +29,7 @@ func (b *Brain) learnOn(ctx context.Context) {
 			return
 		}
 		for t, w := range b.workers {
+			b.keepHits(ctx, t)
 			var err error
 			if w.do(ctx, func() { err = w.shown.Learner().Save(b.exposureFile(t)) }) == nil && err != nil {
 				b.opt.Log.Warn("learned exposure not saved", "tenant", t, "error", err)

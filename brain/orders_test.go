@@ -15,6 +15,7 @@ import (
 	"github.com/ringwall/ringwall/action"
 	"github.com/ringwall/ringwall/bus"
 	"github.com/ringwall/ringwall/entity"
+	"github.com/ringwall/ringwall/event"
 	"github.com/ringwall/ringwall/health"
 	"github.com/ringwall/ringwall/identity"
 	"github.com/ringwall/ringwall/ledger"
@@ -145,4 +146,45 @@ func TestOneDecisionIsOneCommand(t *testing.T) {
 	}
 	b.finishOrders(t.Context(), "default")
 	b.told(t, web, "a-web-block_address-killed a-web-cut_connection-killed ")
+}
+
+// TestReports: the ledger has what an enforcer says of an action, with its inverse and
+// the deadline that the host permits; what another host says of it is refused.
+func TestReports(t *testing.T) {
+	b := opened(t)
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { b.scribe.run(ctx) })
+	now := time.Now()
+	o := someOrders(now, "web")[0]
+	b.tellOrders([]action.Order{o})
+	report := func(host string, state action.State, reason string, life time.Duration) {
+		b.tellAction(&event.Event{Tenant: "default", Host: host, WallNs: time.Now().UnixNano(), Payload: &event.Event_Action{Action: &event.ActionRecord{
+			Id: o.ID, Kind: string(o.Kind), State: string(state), Reason: reason, DeadlineNs: now.Add(life).UnixNano(), Inverse: []byte(`{"boot":"b"}`)}}})
+	}
+	report("data", action.Undone, "forged", time.Hour)
+	report("web", action.Ordered, "test", time.Minute)
+	report("web", action.Done, "dropped", time.Minute)
+	report("web", action.Verified, "dropped; seen", time.Minute)
+	report("web", action.Done, "dropped", time.Minute) // told again after a restart
+	stop()
+	wg.Wait()
+	var rec *action.Record
+	var steps []ledger.ActionStep
+	if err := b.ledger.View(t.Context(), func(tx *ledger.Tx) (err error) {
+		if rec, err = tx.Action("default", o.ID); err == nil {
+			steps, err = tx.ActionHistory("default", o.ID)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if rec.State != action.Verified || rec.Result != "dropped; seen" || string(rec.Inverse) != `{"boot":"b"}` || !rec.Deadline.Equal(now.Add(time.Minute)) {
+		t.Errorf("%s %q, inverse %s, until %v", rec.State, rec.Result, rec.Inverse, rec.Deadline.Sub(now))
+	}
+	for _, s := range steps {
+		if s.State == action.Undone {
+			t.Error("another host's word was believed")
+		}
+	}
 }

@@ -28,10 +28,6 @@ func (b *Brain) Prepare(ctx context.Context, cfg Config) (apply func(context.Con
 	if err != nil {
 		return nil, err
 	}
-	ex, err := decide.NewExceptions(cfg.Except)
-	if err != nil {
-		return nil, err
-	}
 	lists, err := reputation.New(cfg.Intel, b.opt.Log)
 	if err == nil { // a list that cannot be read must not replace its last good state
 		err = lists.Reload(ctx, time.Now())
@@ -40,10 +36,18 @@ func (b *Brain) Prepare(ctx context.Context, cfg Config) (apply func(context.Con
 		return nil, err
 	}
 	return func(ctx context.Context) ([]string, error) {
-		for _, w := range b.workers {
+		in := map[string]*decide.Exceptions{}
+		for t := range b.workers {
+			b.keepHits(ctx, t)
+			if in[t], err = b.exceptions(ctx, t, cfg.Except); err != nil {
+				return nil, err
+			}
+		}
+		for t, w := range b.workers {
+			ex := in[t]
 			err := w.do(ctx, func() {
 				w.judge.SetRules(rules)
-				w.decide.Set(cfg.Policy, ex)
+				w.decide.Set(cfg.Policy)
 				w.except = ex
 				w.intel.SetLists(lists)
 			})

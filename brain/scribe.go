@@ -280,9 +280,12 @@ func (b *Brain) tellAction(ev *event.Event) {
 		if was.State == action.State(a.State) && was.Result == a.Reason {
 			return nil // told again after a restart
 		}
-		err = tx.Advance(ev.Tenant, a.Id, action.State(a.State), a.Reason, nil, at)
+		err = tx.Advance(ev.Tenant, a.Id, action.State(a.State), a.Reason, a.Inverse, at)
 		if errors.Is(err, ledger.ErrTransition) {
 			return nil // told again after a restart
+		}
+		if end := time.Unix(0, a.DeadlineNs); err == nil && action.State(a.State).Live() && !end.Equal(was.Deadline) && end.After(at) {
+			err = tx.Prolong(ev.Tenant, a.Id, end, at) // this host permits less than was ordered
 		}
 		if err != nil {
 			return err

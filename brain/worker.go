@@ -75,7 +75,7 @@ func newWorker(tenant string, rules behaviour.Matcher, cfg Config, ex *decide.Ex
 	g := graph.New(tenant, cfg.Graph)
 	return &worker{
 		tenant: tenant, judge: behaviour.New(g, rules, cfg.bundle), shown: exposure.NewStage(exposure.NewProbing(), exposure.NewLearner(cfg.Exposure)), intel: in, own: own, hold: newHold(), fold: incident.New(tenant, g, cfg.Incident),
-		decide: decide.New(cfg.Policy, ex), except: ex, log: log, now: time.Now, out: out,
+		decide: decide.New(cfg.Policy), except: ex, log: log, now: time.Now, out: out,
 		queue: make(chan *event.Event, queueLen), calls: make(chan func()),
 	}
 }
@@ -207,6 +207,9 @@ func (w *worker) catchUp(ev *event.Event) {
 func (w *worker) found(j behaviour.Judged, ev *event.Event) {
 	f := j.Finding
 	if ex := w.except.Match(f, ev.Wall()); ex != nil {
+		if !w.replaying || w.late { // else it was counted then
+			w.except.Hit(ex)
+		}
 		w.counts.excepted.Add(1)
 		w.judge.Acquit(j)
 		return

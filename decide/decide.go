@@ -3,9 +3,9 @@
 // Package decide is the one judgement: what is to be done about an incident, to
 // which entity, for how long and why.
 //
-// In come incidents with the finding that changed them, the policy and the
-// exceptions; out come orders. It believes the incident's calibrated score and the
-// policy's costs; layers never block by themselves.
+// In come incidents with the finding that changed them, and the policy; out come orders.
+// Exceptions are asked before a finding joins an incident. It believes the incident's
+// calibrated score and the policy's costs; layers never block by themselves.
 //
 // The worst trap: an order is only a wish. The last guard rail stands in the
 // enforcer (package respond), which refuses what would cut the operator or a
@@ -46,11 +46,10 @@ func DefaultPolicy() Policy {
 
 // Decider turns incidents into orders. It belongs to one goroutine.
 type Decider struct {
-	policy     Policy
-	exceptions *Exceptions
-	ordered    map[string]bool               // ids given already
-	reach      map[string]map[string]bool    // per incident: hosts and addresses touched
-	waiting    map[string][]*verdict.Finding // per incident: what was found before it was sure enough to act
+	policy  Policy
+	ordered map[string]bool               // ids given already
+	reach   map[string]map[string]bool    // per incident: hosts and addresses touched
+	waiting map[string][]*verdict.Finding // per incident: what was found before it was sure enough to act
 }
 
 // waitingEach and waitingAll bound what waits: an incident becomes sure within a few
@@ -64,15 +63,15 @@ const (
 const orderedKept = 1 << 14
 
 // New makes a decider.
-func New(p Policy, ex *Exceptions) *Decider {
+func New(p Policy) *Decider {
 	d := &Decider{ordered: map[string]bool{}, reach: map[string]map[string]bool{}, waiting: map[string][]*verdict.Finding{}}
-	d.Set(p, ex)
+	d.Set(p)
 	return d
 }
 
-// Set puts another policy and other exceptions in force. What was ordered stays
-// ordered, and reach stays used up.
-func (d *Decider) Set(p Policy, ex *Exceptions) {
+// Set puts another policy in force. What was ordered stays ordered, and reach stays
+// used up.
+func (d *Decider) Set(p Policy) {
 	def := DefaultPolicy()
 	if p.Act == 0 {
 		p.Act = def.Act
@@ -86,7 +85,7 @@ func (d *Decider) Set(p Policy, ex *Exceptions) {
 	if p.Reach == 0 {
 		p.Reach = def.Reach
 	}
-	d.policy, d.exceptions = p, ex
+	d.policy = p
 }
 
 // Decide gives the orders that follow from the finding that changed the incident, and

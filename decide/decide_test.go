@@ -38,7 +38,7 @@ func kinds(orders []action.Order) string {
 }
 
 func TestOrdersFollowTheSequenceAndComeOnce(t *testing.T) {
-	d := New(Policy{}, nil)
+	d := New(Policy{})
 	f := finding("web", process("/bin/sh", "actor", 7))
 	if got := kinds(d.Decide(incident("i1", "web"), f, now)); got != "block_address@web cut_connection@web kill_tree@web " {
 		t.Errorf("got %s", got)
@@ -59,22 +59,22 @@ func TestOrdersFollowTheSequenceAndComeOnce(t *testing.T) {
 
 func TestWhatIsNeverOrdered(t *testing.T) {
 	worker := finding("web", process("/usr/sbin/php-fpm", "worker", 7))
-	if got := kinds(New(Policy{Kinds: []action.Kind{action.KillTree}}, nil).Decide(incident("i", "web"), worker, now)); got != "" {
+	if got := kinds(New(Policy{Kinds: []action.Kind{action.KillTree}}).Decide(incident("i", "web"), worker, now)); got != "" {
 		t.Errorf("a worker is not to be killed: %s", got)
 	}
 	allow := Policy{Allow: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}}
-	if got := kinds(New(allow, nil).Decide(incident("i", "web"), finding("web"), now)); got != "" {
+	if got := kinds(New(allow).Decide(incident("i", "web"), finding("web"), now)); got != "" {
 		t.Errorf("an allowed address is not to be blocked: %s", got)
 	}
 	grey := finding("web", process("/bin/sh", "actor", 7))
 	grey.Colour = verdict.Colour_GREY
-	if got := kinds(New(Policy{}, nil).Decide(incident("i", "web"), grey, now)); got != "" {
+	if got := kinds(New(Policy{}).Decide(incident("i", "web"), grey, now)); got != "" {
 		t.Errorf("grey orders nothing: %s", got)
 	}
 	unsure := incident("i", "web")
 	for score, want := range map[float64]string{0.5: "", 0.94: "", 0.96: "block_address@web cut_connection@web "} {
 		unsure.Score = score
-		if got := kinds(New(Policy{}, nil).Decide(unsure, finding("web"), now)); got != want {
+		if got := kinds(New(Policy{}).Decide(unsure, finding("web"), now)); got != want {
 			t.Errorf("at %v: %q, want %q", score, got, want)
 		}
 	}
@@ -83,7 +83,7 @@ func TestWhatIsNeverOrdered(t *testing.T) {
 // TestReach: one incident touches so many hosts and peers and no more, however many
 // processes it has on them.
 func TestReach(t *testing.T) {
-	d := New(Policy{Reach: 3}, nil)
+	d := New(Policy{Reach: 3})
 	inc := incident("i", "web")
 	touched := map[string]bool{}
 	for i := range 20 {
@@ -134,8 +134,16 @@ func TestExceptionScopes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := x.Match(c.f, now) != nil; got != c.want || c.want != (e.Hits == 1) {
-			t.Errorf("%s: hidden %v, want %v; hits %d", c.name, got, c.want, e.Hits)
+		got := x.Match(c.f, now)
+		if (got != nil) != c.want {
+			t.Errorf("%s: hidden %v, want %v", c.name, got != nil, c.want)
+		}
+		if got != nil {
+			x.Hit(got)
+			x.GiveBack(x.TakeHits())
+			if n := x.TakeHits(); e.Hits != 1 || n[c.name] != 1 || len(x.TakeHits()) != 0 {
+				t.Errorf("%s: hits %d, taken %v", c.name, e.Hits, n)
+			}
 		}
 		if x.Match(c.f, now.Add(2*time.Hour)) != nil {
 			t.Errorf("%s: an expired exception hides", c.name)
@@ -157,7 +165,7 @@ func TestExceptionNeedsAScope(t *testing.T) {
 }
 
 func TestWhatWasNotEnoughIsDoneWhenItIs(t *testing.T) {
-	d := New(Policy{}, nil)
+	d := New(Policy{})
 	page := finding("web", &entity.Sighting{Kind: entity.Kind_FILE, Role: "object", File: &entity.File{Path: "/var/www/x.php"}})
 	page.Id, page.Layer = "f0", "file"
 	young := incident("i1", "web")

@@ -62,8 +62,10 @@ func (e *Exception) Validate() error {
 
 // Exceptions is the set in force. Safe for many goroutines.
 type Exceptions struct {
-	mu   sync.Mutex
 	list []*Exception
+
+	mu    sync.Mutex        // guards the hits of all, and fresh
+	fresh map[string]uint64 // by id: not taken yet
 }
 
 // NewExceptions checks and holds a list.
@@ -73,24 +75,46 @@ func NewExceptions(list []*Exception) (*Exceptions, error) {
 			return nil, err
 		}
 	}
-	return &Exceptions{list: list}, nil
+	return &Exceptions{list: list, fresh: map[string]uint64{}}, nil
 }
 
-// Match gives the exception that covers a finding at that moment and counts the hit;
-// nil when none does.
+// Match gives the exception that covers a finding at that moment; nil when none does.
 func (x *Exceptions) Match(f *verdict.Finding, now time.Time) *Exception {
 	if x == nil {
 		return nil
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	for _, e := range x.list {
 		if now.Before(e.Expires) && e.Scope.covers(f) {
-			e.Hits++
 			return e
 		}
 	}
 	return nil
+}
+
+// Hit counts that an exception hid something.
+func (x *Exceptions) Hit(e *Exception) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e.Hits++
+	x.fresh[e.ID]++
+}
+
+// TakeHits gives the hits since the last time, by id, for whoever keeps them.
+func (x *Exceptions) TakeHits() map[string]uint64 {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	out := x.fresh
+	x.fresh = map[string]uint64{}
+	return out
+}
+
+// GiveBack takes back hits that could not be kept.
+func (x *Exceptions) GiveBack(hits map[string]uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for id, n := range hits {
+		x.fresh[id] += n
+	}
 }
 
 func (s *Scope) covers(f *verdict.Finding) bool {

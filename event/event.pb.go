@@ -2710,6 +2710,7 @@ type ActionRecord struct {
 	Stage         string                 `protobuf:"bytes,7,opt,name=stage,proto3" json:"stage,omitempty"` // observe, shadow, enforce
 	DeadlineNs    int64                  `protobuf:"varint,8,opt,name=deadline_ns,json=deadlineNs,proto3" json:"deadline_ns,omitempty"`
 	Subject       *entity.Sighting       `protobuf:"bytes,9,opt,name=subject,proto3" json:"subject,omitempty"`
+	Inverse       []byte                 `protobuf:"bytes,10,opt,name=inverse,proto3" json:"inverse,omitempty"` // what the enforcer needs to undo it; only it reads this, the ledger keeps it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2803,6 +2804,13 @@ func (x *ActionRecord) GetDeadlineNs() int64 {
 func (x *ActionRecord) GetSubject() *entity.Sighting {
 	if x != nil {
 		return x.Subject
+	}
+	return nil
+}
+
+func (x *ActionRecord) GetInverse() []byte {
+	if x != nil {
+		return x.Inverse
 	}
 	return nil
 }
@@ -3099,7 +3107,7 @@ const file_event_event_proto_rawDesc = "" +
 	"\vSensorState\x12\x1c\n" +
 	"\tcomponent\x18\x01 \x01(\tR\tcomponent\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x80\x02\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x9a\x02\n" +
 	"\fActionRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
@@ -3110,7 +3118,9 @@ const file_event_event_proto_rawDesc = "" +
 	"\x05stage\x18\a \x01(\tR\x05stage\x12\x1f\n" +
 	"\vdeadline_ns\x18\b \x01(\x03R\n" +
 	"deadlineNs\x123\n" +
-	"\asubject\x18\t \x01(\v2\x19.ringwall.entity.SightingR\asubject*q\n" +
+	"\asubject\x18\t \x01(\v2\x19.ringwall.entity.SightingR\asubject\x12\x18\n" +
+	"\ainverse\x18\n" +
+	" \x01(\fR\ainverse*q\n" +
 	"\x06Sensor\x12\x12\n" +
 	"\x0eSENSOR_UNKNOWN\x10\x00\x12\n" +
 	"\n" +

@@ -665,6 +665,11 @@ func (m *ActionRecord) CloneVT() *ActionRecord {
 	r.Stage = m.Stage
 	r.DeadlineNs = m.DeadlineNs
 	r.Subject = m.Subject.CloneVT()
+	if rhs := m.Inverse; rhs != nil {
+		tmpBytes := make([]byte, len(rhs))
+		copy(tmpBytes, rhs)
+		r.Inverse = tmpBytes
+	}
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = make([]byte, len(m.unknownFields))
 		copy(r.unknownFields, m.unknownFields)
@@ -2703,6 +2708,13 @@ func (m *ActionRecord) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if len(m.Inverse) > 0 {
+		i -= len(m.Inverse)
+		copy(dAtA[i:], m.Inverse)
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.Inverse)))
+		i--
+		dAtA[i] = 0x52
+	}
 	if m.Subject != nil {
 		size, err := m.Subject.MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
@@ -3719,6 +3731,10 @@ func (m *ActionRecord) SizeVT() (n int) {
 	}
 	if m.Subject != nil {
 		l = m.Subject.SizeVT()
+		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
+	l = len(m.Inverse)
+	if l > 0 {
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
 	n += len(m.unknownFields)
@@ -9263,6 +9279,40 @@ func (m *ActionRecord) UnmarshalVT(dAtA []byte) error {
 			}
 			if err := m.Subject.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 				return err
+			}
+			iNdEx = postIndex
+		case 10:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Inverse", wireType)
+			}
+			var byteLen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				byteLen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if byteLen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Inverse = append(m.Inverse[:0], dAtA[iNdEx:postIndex]...)
+			if m.Inverse == nil {
+				m.Inverse = []byte{}
 			}
 			iNdEx = postIndex
 		default:

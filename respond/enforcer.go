@@ -395,7 +395,7 @@ func (e *Enforcer) tell(r *action.Record) {
 	}
 	ev := &event.Event{Sensor: event.Sensor_ENFORCER, Payload: &event.Event_Action{Action: &event.ActionRecord{
 		Id: r.ID, Kind: string(r.Kind), State: string(r.State), Target: r.Subject.Label(), Reason: reasons(r), Incident: r.Incident,
-		Stage: r.Stage.String(), DeadlineNs: r.Deadline.UnixNano(), Subject: r.Subject,
+		Stage: r.Stage.String(), DeadlineNs: r.Deadline.UnixNano(), Subject: r.Subject, Inverse: r.Inverse,
 	}}}
 	ev.Classify()
 	e.opt.Clock.Stamp(ev, event.BootNow())
