@@ -28,18 +28,20 @@ type scribe struct{ queue chan func(context.Context) }
 
 func newScribe() scribe { return scribe{make(chan func(context.Context), scribeLen)} }
 
+// run writes until ctx ends, and then what was judged by then, the entry in hand included.
 func (s scribe) run(ctx context.Context) {
+	writing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(scribeLast, cancel) })()
 	for {
 		select {
 		case f := <-s.queue:
-			f(ctx)
+			f(writing)
 		case <-ctx.Done():
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), scribeLast)
-			defer cancel()
-			for { // what was judged is written, even when we end
+			for {
 				select {
 				case f := <-s.queue:
-					f(ctx)
+					f(writing)
 				default:
 					return
 				}
