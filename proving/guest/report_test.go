@@ -73,11 +73,11 @@ func TestTallyAndPage(t *testing.T) {
 		{Name: "sys_exit/on_sys_exit", Set: "B", Reason: "refused by the kernel: permission denied"},
 	}
 	r.Tests = []string{
-		"=== RUN   TestOne", "--- PASS: TestOne (0.10s)", "    --- PASS: TestOne/part (0.10s)",
+		"=== RUN   TestOne", "--- PASS: TestOne (0.10s)", "    --- PASS: TestOne/part (0.10s)", "    --- SKIP: TestOne/other (0.10s)",
 		"=== RUN   TestTwo", "    two_test.go:3: no such thing here", "--- SKIP: TestTwo (0.00s)", "--- FAIL: TestThree (1.00s)",
 	}
 	got := r.Tally()
-	if got.Passed != 1 || !slices.Equal(got.Failed, []string{"TestThree"}) || !slices.Equal(got.Skipped, []string{"TestTwo (no such thing here)"}) {
+	if got.Passed != 1 || !slices.Equal(got.Failed, []string{"TestThree"}) || !slices.Equal(got.Skipped, []string{"TestOne/other", "TestTwo (no such thing here)"}) {
 		t.Errorf("%+v", got)
 	}
 	if refused := r.Refused(); len(refused) != 1 || !strings.Contains(refused[0], "on_sys_exit (default)") {
@@ -87,7 +87,7 @@ func TestTallyAndPage(t *testing.T) {
 	for _, want := range []string{
 		"## Debian\n", r.Kernel, "| `sys_exit/on_sys_exit` | B | no | refused by the kernel: permission denied |",
 		"* go server: accept → request → fork → exec → write → connect → response, tied by process and goroutine",
-		"1 passed, 1 failed, 1 skipped", "failed: TestThree", "skipped: TestTwo (no such thing here)",
+		"1 passed, 1 failed, 2 skipped", "failed: TestThree", "skipped: TestTwo (no such thing here)",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q:\n%s", want, page)

@@ -70,6 +70,26 @@ var notCovered = []Capability{
 	{Name: "32-bit syscalls on a 64-bit kernel", Set: "later", Reason: "not yet covered", Costs: "set B of such programs is read by the wrong table"},
 }
 
+// goroutines says whether this kernel hands the programs the registers of the process that
+// they run in: where the Go runtime keeps the goroutine.
+func goroutines() Capability {
+	c := Capability{Name: "helper bpf_task_pt_regs", Set: "A", Since: "5.15", Costs: "which goroutine of a Go server read a request and forked: they are tied by process alone"}
+	spec, err := btf.LoadKernelSpec()
+	var helpers *btf.Enum
+	if err == nil {
+		err = spec.TypeByName("bpf_func_id", &helpers)
+	}
+	switch {
+	case err != nil:
+		c.Reason = fmt.Sprintf("this kernel's helpers are not known: %v", err)
+	case !slices.ContainsFunc(helpers.Values, func(v btf.EnumValue) bool { return v.Name == "BPF_FUNC_task_pt_regs" }):
+		c.Reason = "this kernel has no helper of that name"
+	default:
+		c.On = true
+	}
+	return c
+}
+
 // offers gives how many parameters a tracepoint of this kernel hands over; 0: it has none
 // of that name.
 type offers func(tracepoint string) int
@@ -291,5 +311,5 @@ func Probe(cfg Config) []Capability {
 	} else {
 		coll.Close()
 	}
-	return append(caps, notCovered...)
+	return append(append(caps, goroutines()), notCovered...)
 }

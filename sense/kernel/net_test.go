@@ -249,7 +249,7 @@ func TestHTTP(t *testing.T) {
 					return h.GetOp() == event.HttpActivity_REQUEST && strings.HasPrefix(h.Request.Uri, path) && slices.Contains(h.Tokens, "attacker.example")
 				})
 				h := req.GetHttp()
-				if req.Actor.Pid != uint32(os.Getpid()) || req.Actor.Goroutine == 0 || h.Request.Method != "POST" || h.Seen != event.HttpActivity_SOCKET {
+				if req.Actor.Pid != uint32(os.Getpid()) || (req.Actor.Goroutine != 0) != goroutines().On || h.Request.Method != "POST" || h.Seen != event.HttpActivity_SOCKET {
 					t.Errorf("request %v by %v", h, req.Actor)
 				}
 				if h.Ordinal != uint32(i) || h.Request.Flow.DstPort != uint32(port(l.Addr())) || h.Request.Flow.Cookie == 0 {

@@ -71,8 +71,8 @@ func TestProcess(t *testing.T) {
 	if fork.Actor.Pid != uint32(os.Getpid()) || fork.GetProcess().Target.StartNs != st.start {
 		t.Errorf("fork %v", fork)
 	}
-	if fork.Actor.Goroutine == 0 {
-		t.Error("a Go program's fork without its goroutine")
+	if c := goroutines(); (fork.Actor.Goroutine != 0) != c.On {
+		t.Errorf("a Go program's fork names goroutine %x: %v", fork.Actor.Goroutine, c)
 	}
 	exit := rec.find(t, "exit", func(e *event.Event) bool {
 		return e.GetProcess().GetOp() == event.ProcessActivity_EXIT && e.Actor.Pid == pid

@@ -126,8 +126,12 @@ func TestLostSlotIsReplaced(t *testing.T) {
 	if s.slot == before || slot != s.slot {
 		t.Errorf("slot %d before, %d now, scope leads to %d", before, s.slot, slot)
 	}
+	own := map[string]bool{} // hooks that this kernel serves a set of one's own
+	for _, c := range Probe(Defaults()) {
+		own[c.Name] = !c.Missed()
+	}
 	for _, c := range s.Probe() {
-		if c.Set == "A" && c.Missed() {
+		if c.Set == "A" && c.Missed() && own[c.Name] {
 			t.Errorf("%v", c)
 		}
 	}

@@ -265,5 +265,5 @@ func (s *Sensor) Run(ctx context.Context) error {
 
 // Probe says which hooks are on, which not and why, and what that costs.
 func (s *Sensor) Probe() []Capability {
-	return append(append([]Capability(nil), s.caps...), notCovered...)
+	return append(append(append([]Capability(nil), s.caps...), goroutines()), notCovered...)
 }

@@ -28,7 +28,7 @@ func TestStopUnderLoad(t *testing.T) {
 		select {
 		case err := <-done:
 			must(t, err)
-		case <-time.After(10 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatal("Run did not return")
 		}
 		cancel()
