@@ -59,7 +59,7 @@ func TestContract(t *testing.T) {
 	for name, open := range engines {
 		for what, check := range map[string]func(*testing.T, *Ledger){
 			"incidents": incidents, "merges": merges, "actions": actions, "reconcile": reconcile, "exceptions": exceptions,
-			"audit": audit, "audit head": auditHead, "enrolment": enrolment, "tokens": tokens, "people": people, "sessions": sessions, "links": links, "policy": policy, "aliases": aliases,
+			"audit": audit, "audit head": auditHead, "tokens": tokens, "people": people, "sessions": sessions, "links": links, "policy": policy, "aliases": aliases,
 			"findings": findings, "desk": desk, "hunts": hunts, "atomic": atomic, "views do not write": viewsDoNotWrite, "writers": writers, "hostile text": hostileText,
 		} {
 			t.Run(name+"/"+what, func(t *testing.T) { check(t, open(t)) })
@@ -319,56 +319,6 @@ func audit(t *testing.T, l *Ledger) {
 			t.Errorf("%s went through", sql)
 		}
 	}
-}
-
-func enrolment(t *testing.T, l *Ledger) {
-	secret, bound := []byte("0123456789abcdef0123456789abcdef"), []byte("fedcba9876543210fedcba9876543210")
-	update(t, l, func(tx *Tx) error {
-		return errors.Join(tx.AddJoinSecret("acme", "", "web", secret, t0.Add(time.Hour)), tx.AddJoinSecret("acme", "web1", "web", bound, t0.Add(time.Hour)))
-	})
-	enrol := func(secret []byte, host, key string, now time.Time) error {
-		return l.Update(t.Context(), func(tx *Tx) error { _, _, err := tx.Enrol(secret, host, key, now); return err })
-	}
-	for i, c := range []struct {
-		secret []byte
-		host   string
-		now    time.Time
-		want   error
-	}{
-		{[]byte("wrong"), "web1", t0, ErrSpent},
-		{secret, "web1", t0.Add(time.Hour), ErrSpent}, // expired
-		{bound, "web2", t0, ErrSpent},                 // for another host
-		{secret, "web1", t0, nil},
-		{secret, "web3", t0, ErrSpent}, // used
-		{bound, "web1", t0, nil},       // made for that name: the key is replaced
-	} {
-		if err := enrol(c.secret, c.host, fmt.Sprint("key", i), c.now); !errors.Is(err, c.want) {
-			t.Errorf("case %d: %v, want %v", i, err, c.want)
-		}
-	}
-	open := []byte("another secret of enough length")
-	update(t, l, func(tx *Tx) error { return tx.AddJoinSecret("acme", "", "web", open, t0.Add(time.Hour)) })
-	if err := enrol(open, "web1", "thief", t0); !errors.Is(err, ErrExists) {
-		t.Errorf("a taken name: %v", err)
-	}
-	if err := enrol(open, "web4", "key", t0); err != nil {
-		t.Errorf("the secret was spent by the refusal: %v", err)
-	}
-	update(t, l, func(tx *Tx) error { return tx.Revoke("acme", "web1", t0.Add(time.Minute)) })
-	view(t, l, func(tx *Tx) error {
-		h, err := tx.Host("acme", "web1")
-		if err != nil || h.Key != "key5" || h.Revoked.IsZero() || h.Group != "web" {
-			t.Errorf("%+v, %v", h, err)
-		}
-		if all, _ := tx.Hosts("acme"); len(all) != 2 {
-			t.Errorf("hosts %v", all)
-		}
-		var n int
-		if err := tx.row("SELECT COUNT(*) FROM join_secrets WHERE hash = ? OR hash = ?", []any{secret, bound}, &n); err != nil || n != 0 {
-			t.Errorf("secrets lie there as they are: %d, %v", n, err)
-		}
-		return nil
-	})
 }
 
 func policy(t *testing.T, l *Ledger) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package ledger keeps mutable truth: incidents and their history, actions with deadline
-// and inverse, exceptions, the audit chain, enrolment, users, tokens, policy stages
+// and inverse, exceptions, the audit chain, users, tokens, policy stages
 // and the resolver's aliases.
 //
 // In come changes inside Update, all of them durable when it returns without error or

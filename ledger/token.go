@@ -3,6 +3,7 @@
 package ledger
 
 import (
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -208,4 +209,11 @@ func (t *Tx) Links(tenant string, now time.Time) (out []Link, err error) {
 		return nil, fmt.Errorf("list one-time links: %w", err)
 	}
 	return out, nil
+}
+
+// digest is how secrets and tokens are kept: they are long and random, so a plain
+// hash is enough and lets one be looked up.
+func digest(secret []byte) []byte {
+	h := sha256.Sum256(secret)
+	return h[:]
 }
