@@ -97,6 +97,28 @@ func (b *Bundle) Under(folder string) (names []string) {
 // Raw is the bundle as it travels.
 func (b *Bundle) Raw() []byte { return b.raw }
 
+// Ref is what findings record: group, version and the first 16 hex digits of the id.
+func (b *Bundle) Ref() string { return Ref(b.Group, b.Version, b.ID) }
+
+// Ref makes the reference to a bundle that is not at hand.
+func Ref(g identity.Group, version uint64, id string) string {
+	return fmt.Sprintf("%s/%d/%.16s", g, version, id)
+}
+
+// Content is a hash over names and contents: equal for bundles that say the same, whatever
+// their version, time and note.
+func (b *Bundle) Content() string { return ContentOf(b.MinAgent, b.files) }
+
+// ContentOf is Content of what is not built yet.
+func ContentOf(minAgent string, files map[string][]byte) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%d %q\n", Format, minAgent)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		fmt.Fprintf(h, "%q %x\n", name, sha256.Sum256(files[name]))
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
 // Build makes and signs a bundle of m's tenant, group, version, least agent and note,
 // valid to be taken until m.Created+life; what was taken stays in use after that.
 func Build(m Manifest, files map[string][]byte, key *identity.SigningKey, life time.Duration) ([]byte, error) {
@@ -137,6 +159,23 @@ func Rebuild(old *Bundle, version uint64, note string, created time.Time, key *i
 	return Build(m, old.files, key, life)
 }
 
+// Inspect reads a bundle of any tenant without believing that it was signed: for a person
+// who wants to see what a file holds. That contents are those of the manifest is checked.
+func Inspect(raw []byte) (*Bundle, identity.KeyID, error) {
+	envelope, rest, err := split(raw)
+	if err == nil {
+		var key identity.KeyID
+		var payload []byte
+		if key, payload, err = identity.Peek(envelope); err == nil {
+			var b *Bundle
+			if b, err = read(raw, payload, rest); err == nil {
+				return b, key, nil
+			}
+		}
+	}
+	return nil, "", fmt.Errorf("read bundle: %w", err)
+}
+
 // Open verifies a bundle. raw must not be changed afterwards: the files alias it. Now
 // decides whether it is still valid to be taken.
 func Open(raw []byte, v *identity.Verifier, now time.Time) (*Bundle, error) {
@@ -156,17 +195,26 @@ func open(raw []byte, v *identity.Verifier, now time.Time) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Bundle{raw: raw}
-	if err := json.Unmarshal(signed.Payload, &b.Manifest); err != nil {
-		return nil, fmt.Errorf("%w: manifest: %w", ErrMalformed, err)
-	}
-	if err := b.Manifest.validate(); err != nil {
+	b, err := read(raw, signed.Payload, rest)
+	if err != nil {
 		return nil, err
 	}
 	if b.Tenant != signed.Target.Tenant || b.Group != signed.Target.Group {
 		return nil, fmt.Errorf("%w: manifest is of %s/%s, signed for %s", ErrMalformed, b.Tenant, b.Group, signed.Target)
 	}
-	sum := sha256.Sum256(signed.Payload)
+	return b, nil
+}
+
+// read takes a manifest and the contents that must be what it says.
+func read(raw, manifest, rest []byte) (*Bundle, error) {
+	b := &Bundle{raw: raw}
+	if err := json.Unmarshal(manifest, &b.Manifest); err != nil {
+		return nil, fmt.Errorf("%w: manifest: %w", ErrMalformed, err)
+	}
+	if err := b.Manifest.validate(); err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(manifest)
 	b.ID = hex.EncodeToString(sum[:])
 	b.files = make(map[string][]byte, len(b.Files))
 	for _, f := range b.Files {
@@ -217,7 +265,16 @@ func (m *Manifest) validate() error {
 		return fmt.Errorf("%w: min_agent %.40q; want v1.2.3", ErrMalformed, m.MinAgent)
 	}
 	before, total := "", int64(0)
+	names := make(map[string]bool, len(m.Files))
 	for _, f := range m.Files {
+		names[f.Name] = true
+	}
+	for _, f := range m.Files {
+		for dir := path.Dir(f.Name); dir != "." && dir != "/"; dir = path.Dir(dir) {
+			if names[dir] {
+				return fmt.Errorf("%w: %.200q is both a file and a folder", ErrMalformed, dir)
+			}
+		}
 		if !validName(f.Name) || f.Name <= before {
 			return fmt.Errorf("%w: file name %.200q", ErrMalformed, f.Name)
 		}

@@ -121,6 +121,7 @@ func TestRefusals(t *testing.T) {
 		`{"format":1,"tenant":"t","group":"g","version":1,"files":[{"name":"a","size":-1}]}`:              ErrMalformed,
 		`{"format":1,"tenant":"t","group":"g","version":1,"files":[{"name":"a","size":99999999999}]}`:     ErrMalformed,
 		`{"format":1,"tenant":"t","group":"g","version":1,"files":[{"name":"a","size":5,"sha256":"00"}]}`: ErrContent,
+		`{"format":1,"tenant":"t","group":"g","version":1,"files":[{"name":"a"},{"name":"a/b"}]}`:         ErrMalformed,
 		`[]`: ErrMalformed,
 	} {
 		signed, err := k.Sign(identity.KindBundle, identity.Target{Tenant: "t", Group: "g"}, now, time.Hour, []byte(text))
@@ -223,6 +224,44 @@ func TestStore(t *testing.T) {
 	version(3)
 }
 
+func TestContentAndNames(t *testing.T) {
+	k := key(t)
+	open := func(version uint64, files map[string][]byte, change ...func(*Manifest)) *Bundle {
+		b, err := Open(build(t, k, version, files, change...), verifier(k), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	a, b := open(1, content), open(2, content, func(m *Manifest) { m.Note = "again" })
+	if a.Content() != b.Content() || a.Ref() == b.Ref() || a.Content() != ContentOf("", content) {
+		t.Errorf("%s %s, %s %s", a.Ref(), a.Content(), b.Ref(), b.Content())
+	}
+	if c := open(3, content, func(m *Manifest) { m.MinAgent = "v1.0.0" }); c.Content() == a.Content() {
+		t.Error("another least agent is the same content")
+	}
+	for in, want := range map[string]string{"a/b.yml": "a/b.yml", "/x//y": "x/y", ".git/ü x.yml": "_git/__x.yml", "..": "_."} {
+		if got := CleanName(in); got != want || !validName(got) {
+			t.Errorf("%q becomes %q, want %q", in, got, want)
+		}
+	}
+	seen, by, err := Inspect(a.Raw())
+	if err != nil || seen.ID != a.ID || by != k.Public().ID() {
+		t.Errorf("%v %s %v", seen, by, err)
+	}
+	dir := filepath.Join(t.TempDir(), "out")
+	if err := a.Unpack(dir, "rules/"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(dir, "rules", "web.yar"))
+	if err != nil || !bytes.Equal(got, content["rules/web.yar"]) {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "policy.yaml")); err == nil {
+		t.Error("more than what was asked for is unpacked")
+	}
+}
+
 func TestFromAFile(t *testing.T) {
 	k := key(t)
 	path := filepath.Join(t.TempDir(), "b.rwb")
@@ -285,6 +324,11 @@ func FuzzOpen(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if _, err := Open(raw, verifier(k), now); err == nil && !bytes.Equal(raw, good) {
 			t.Fatal("believes what was not signed")
+		}
+		if b, _, err := Inspect(raw); err == nil { // not signed, and still within bounds
+			if err := b.Unpack(t.TempDir(), FileRules, Lists); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sync"
 	"time"
 
@@ -18,6 +19,10 @@ import (
 )
 
 func validVersion(v string) bool { return semver.IsValid(v) }
+
+// described is what git describe puts behind the tag that a build comes after; to semver
+// it would be older than that tag.
+var described = regexp.MustCompile(`-[0-9]+-g[0-9a-f]+(-dirty)?$|-dirty$`)
 
 // Store is an agent's folder of bundles: the current one, the one before, and the
 // highest version ever taken. Safe for many goroutines.
@@ -29,7 +34,7 @@ type Store struct {
 	verifier *identity.Verifier
 
 	mu      sync.Mutex // guards what follows and the files
-	current *Bundle
+	current mark       // zero: none
 	highest mark
 }
 
@@ -40,15 +45,15 @@ type mark struct {
 	ID      string `json:"id"`
 }
 
-// OpenStore opens the folder (made 0700) and loads the last good bundle: the current
+// OpenStore opens the folder (made 0700) and looks for the last good bundle: the current
 // one, or the one before if the current file is damaged. Having none is no error: ask
-// Current. agentVersion is this build's (v1.2.3); one that is no semantic version, as of
+// Good. One process at a time may own the folder. agentVersion is this build's (v1.2.3); one that is no semantic version, as of
 // a development build, takes every bundle. Expiry does not count for what was taken.
 func OpenStore(dir, agentVersion string, v *identity.Verifier) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open bundle store: %w", err)
 	}
-	s := &Store{dir: dir, agent: agentVersion, verifier: v}
+	s := &Store{dir: dir, agent: described.ReplaceAllString(agentVersion, ""), verifier: v}
 	b, err := os.ReadFile(filepath.Join(dir, "highest.json"))
 	if err == nil {
 		err = json.Unmarshal(b, &s.highest)
@@ -56,13 +61,11 @@ func OpenStore(dir, agentVersion string, v *identity.Verifier) (*Store, error) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("open bundle store: highest version: %w", err)
 	}
-	for _, name := range []string{"current.rwb", "previous.rwb"} {
-		if s.current, err = s.load(name); err == nil {
-			break
-		}
+	if good := s.good(); len(good) > 0 {
+		s.current = mark{good[0].Version, good[0].ID}
 	}
-	if s.current != nil && s.current.Version > s.highest.Version {
-		s.highest = mark{s.current.Version, s.current.ID}
+	if s.current.Version > s.highest.Version {
+		s.highest = s.current
 	}
 	return s, nil
 }
@@ -101,14 +104,30 @@ func ReadFile(path string) ([]byte, error) {
 	return raw, nil
 }
 
-// Current is the bundle in use; ErrNone where there is none.
-func (s *Store) Current() (*Bundle, error) {
+// Good reads the bundles that can be worked from, verified again, the best first: the
+// current one and the one before it. A damaged one is left out. They are not kept in
+// memory, because lists and models are large.
+func (s *Store) Good() []*Bundle {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.current == nil {
-		return nil, fmt.Errorf("bundle store %s: %w", s.dir, ErrNone)
+	return s.good()
+}
+
+func (s *Store) good() (out []*Bundle) {
+	for _, name := range []string{"current.rwb", "previous.rwb"} {
+		if b, err := s.load(name); err == nil {
+			out = append(out, b)
+		}
 	}
-	return s.current, nil
+	return out
+}
+
+// Current reads the bundle in use; ErrNone where there is none.
+func (s *Store) Current() (*Bundle, error) {
+	if good := s.Good(); len(good) > 0 {
+		return good[0], nil
+	}
+	return nil, fmt.Errorf("bundle store %s: %w", s.dir, ErrNone)
 }
 
 // Apply takes a bundle: it must verify, want no newer agent, and be newer than every
@@ -122,8 +141,8 @@ func (s *Store) Apply(raw []byte, now time.Time, try func(*Bundle) error) (b *Bu
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.current != nil && s.current.ID == b.ID {
-		return s.current, false, nil
+	if s.current.ID == b.ID {
+		return b, false, nil
 	}
 	fail := func(err error) (*Bundle, bool, error) {
 		return nil, false, fmt.Errorf("apply bundle %s/%s version %d: %w", b.Tenant, b.Group, b.Version, err)
@@ -144,7 +163,8 @@ func (s *Store) Apply(raw []byte, now time.Time, try func(*Bundle) error) (b *Bu
 	if err := s.keep(b); err != nil {
 		return fail(err)
 	}
-	s.current, s.highest = b, mark{b.Version, b.ID}
+	s.current = mark{b.Version, b.ID}
+	s.highest = s.current
 	return b, true, nil
 }
 
@@ -167,11 +187,9 @@ func (s *Store) keep(b *Bundle) error {
 		return err
 	}
 	// Only a bundle that works replaces the one before; a damaged current file does not.
-	if s.current != nil {
-		if _, err := s.load("current.rwb"); err == nil {
-			if err := os.Rename(current, previous); err != nil {
-				return err
-			}
+	if _, err := s.load("current.rwb"); err == nil {
+		if err := os.Rename(current, previous); err != nil {
+			return err
 		}
 	}
 	if err := os.Rename(current+".new", current); err != nil {

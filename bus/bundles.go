@@ -49,10 +49,8 @@ func (h *Hub) PublishBundle(ctx context.Context, t identity.Tenant, g identity.G
 			return fail(err)
 		}
 	}
-	var before announcement
-	if m, err := h.state.GetLastMsgForSubject(ctx, subject); err == nil {
-		json.Unmarshal(m.Data, &before) // unreadable: nothing known to delete
-	} else if !errors.Is(err, jetstream.ErrMsgNotFound) {
+	before, err := h.announced(ctx, subject)
+	if err != nil {
 		return fail(err)
 	}
 	sum := sha256.Sum256(raw)
@@ -71,9 +69,49 @@ func (h *Hub) PublishBundle(ctx context.Context, t identity.Tenant, g identity.G
 	return nil
 }
 
+// announced reads what is announced to a group; the zero announcement where nothing is, or
+// nothing readable.
+func (h *Hub) announced(ctx context.Context, subject string) (a announcement, err error) {
+	m, err := h.state.GetLastMsgForSubject(ctx, subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return a, nil
+	}
+	if err == nil && json.Unmarshal(m.Data, &a) != nil {
+		a = announcement{}
+	}
+	return a, err
+}
+
+// BundleVersion is the version that the broker holds for a group, 0 for none. It proves
+// nothing.
+func (h *Hub) BundleVersion(ctx context.Context, t identity.Tenant, g identity.Group) (uint64, error) {
+	a, err := h.announced(ctx, identity.BundleSubject(t, g))
+	if err != nil {
+		return 0, fmt.Errorf("look for the bundle of %s/%s: %w", t, g, err)
+	}
+	return a.Version, nil
+}
+
+// Bundle reads back what the broker holds for a group, nil for nothing; it is not verified.
+func (h *Hub) Bundle(ctx context.Context, t identity.Tenant, g identity.Group) ([]byte, error) {
+	subject := identity.BundleSubject(t, g)
+	a, err := h.announced(ctx, subject)
+	if err != nil || a.Version == 0 || a.Size <= 0 || a.Size > MaxBundle {
+		return nil, err
+	}
+	return gather(a, func(n int) ([]byte, error) {
+		m, err := h.state.GetLastMsgForSubject(ctx, piece(subject, a.Version, n))
+		if err != nil {
+			return nil, err
+		}
+		return m.Data, nil
+	})
+}
+
 // Bundles calls handle with each bundle of this host's group, whole but not verified,
-// until ctx ends; the current one first. handle must not keep raw.
-func (l *Link) Bundles(ctx context.Context, handle func(raw []byte)) error {
+// until ctx ends; the current one first. raw is handle's own. One that handle could not
+// settle, because a disk is full, is given again within relook.
+func (l *Link) Bundles(ctx context.Context, handle func(raw []byte) (settled bool)) error {
 	subject := identity.BundleSubject(l.agent.Tenant, l.agent.Group)
 	given := ""
 	return l.watch(ctx, subject, func(data []byte) {
@@ -90,17 +128,23 @@ func (l *Link) Bundles(ctx context.Context, handle func(raw []byte)) error {
 			l.warn("cannot fetch bundle", err) // the watcher asks again within relook
 			return
 		}
-		given = a.SHA256
-		handle(raw)
+		if handle(raw) {
+			given = a.SHA256
+		}
 	})
 }
 
 func (l *Link) fetch(ctx context.Context, subject string, a announcement) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
+	return gather(a, func(n int) ([]byte, error) { return l.last(ctx, piece(subject, a.Version, n)) })
+}
+
+// gather puts the pieces together, as long as they come.
+func gather(a announcement, get func(n int) ([]byte, error)) ([]byte, error) {
 	var raw []byte
 	for n := 0; len(raw) < a.Size; n++ {
-		part, err := l.last(ctx, piece(subject, a.Version, n))
+		part, err := get(n)
 		if err != nil {
 			return nil, err
 		}

@@ -286,7 +286,7 @@ func TestBundles(t *testing.T) {
 	for _, l := range []*Link{agent(t, auth, h, h.Server().URL(), "red", "a"), agent(t, auth, h, "", "blue", "a")} {
 		lctx, cancel := context.WithCancel(ctx)
 		ended := make(chan struct{})
-		go func() { defer close(ended); l.Bundles(lctx, func(raw []byte) { got <- bytes.Clone(raw) }) }()
+		go func() { defer close(ended); l.Bundles(lctx, func(raw []byte) bool { got <- raw; return true }) }()
 		t.Cleanup(func() { cancel(); <-ended })
 	}
 	for version, want := range [][]byte{1: small, 2: large} {

@@ -31,7 +31,7 @@ func (r *Result) Finding(host string, wallNS int64, about *entity.File) *verdict
 		}
 	}
 	out := &verdict.Finding{
-		Host: host, WallNs: wallNS, Layer: "file", Stage: r.Stage, Rule: best.Name, Colour: r.Colour, Score: r.Score,
+		Host: host, WallNs: wallNS, Layer: "file", Stage: r.Stage, Rule: best.Name, RuleVersion: r.Rules, Colour: r.Colour, Score: r.Score,
 		Title:      fmt.Sprintf("%s in %s", title(best), filepath.Base(r.Path)),
 		Techniques: r.Techniques, Evidence: r.Evidence,
 		Subjects: []*entity.Sighting{{Kind: entity.Kind_FILE, Host: host, WallNs: wallNS, Role: "object", File: f}},

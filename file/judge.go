@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,9 @@ type Config struct {
 	Convict  float64  `yaml:"convict"`  // score from which a file is black; default 0.9
 	CPU      float64  `yaml:"cpu"`      // share of one core for the queue; default 0.1
 	QueueMax int      `yaml:"queue"`    // files that may wait; default 8192
+
+	More  []string     `yaml:"-"` // further folders of *.yar: of a bundle; those of Rules win
+	Known *known.Known `yaml:"-"` // the first stage of a judge before, where Root and Hashes are what they were; nil: made anew
 }
 
 // DefaultConfig is what an agent runs with.
@@ -103,6 +107,7 @@ type Result struct {
 	Score      float64
 	Stage      string // stage that coloured it, or the last
 	Engines    []Engine
+	Rules      string // version of the light rules that looked; "" where none did
 	Evidence   []*verdict.Evidence
 	Family     string
 	Techniques []string // ATT&CK
@@ -149,14 +154,16 @@ func New(cfg Config) (j *Judge, warnings []error, err error) {
 	}
 	cfg.fill()
 	j = &Judge{cfg: cfg}
-	j.known, err = known.New(known.Config{Root: cfg.Root, Hashes: cfg.Hashes})
+	if j.known = cfg.Known; j.known == nil {
+		j.known, err = known.New(known.Config{Root: cfg.Root, Hashes: cfg.Hashes})
+	}
 	if j.known == nil {
 		return nil, nil, err
 	}
 	if err != nil {
 		warnings = append(warnings, err)
 	}
-	rules, refused, err := light.Load(cfg.Rules)
+	rules, refused, err := light.Load(append(slices.Clone(cfg.More), cfg.Rules)...)
 	if err != nil {
 		return nil, warnings, err
 	}

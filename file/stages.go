@@ -68,6 +68,7 @@ func (j *Judge) judgeLight(_ context.Context, it *item) (verdict.Verdict, error)
 	}
 	slices.SortStableFunc(matches, func(a, b light.Match) int { return cmp.Compare(b.Score(), a.Score()) })
 	v := verdict.Verdict{Engine: "light"}
+	it.res.Rules = set.rules.Version()
 	for _, m := range matches {
 		score := m.Score()
 		e := &verdict.Evidence{

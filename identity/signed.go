@@ -213,3 +213,10 @@ func Validity(raw []byte) (issued, expires time.Time, err error) {
 	s, _, _, err := decodeSigned(raw)
 	return s.Issued, s.Expires, err
 }
+
+// Peek reads key and payload of an envelope without believing either: for a person who
+// wants to see what it says.
+func Peek(raw []byte) (KeyID, []byte, error) {
+	s, _, _, err := decodeSigned(raw)
+	return s.Key, s.Payload, err
+}

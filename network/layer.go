@@ -67,8 +67,11 @@ type Options struct {
 	// hellos from the one that called See. It must not block.
 	Found func(*verdict.Finding)
 	Intel fingerprint.Lookup // outside knowledge of fingerprints; may be nil
-	Board *health.Board      // where states and drops are told
-	Log   *slog.Logger       // nil: silent
+	// After is the layer whose place this one takes: its rules, where their configuration
+	// is the same, and what it remembers of requests and hellos go on here. May be nil.
+	After *Layer
+	Board *health.Board // where states and drops are told
+	Log   *slog.Logger  // nil: silent
 }
 
 // Layer judges the requests and hellos of one host. Safe for many goroutines.
@@ -82,7 +85,7 @@ type Layer struct {
 	rules *funnel.Funnel[*work]               // on ours
 	hello *funnel.Funnel[*event.Event]
 
-	once  once
+	once  *once
 	queue *queue
 	quiet quiet
 
@@ -114,12 +117,14 @@ func New(cfg Config, opt Options) (*Layer, error) {
 	if opt.Found == nil {
 		opt.Found = func(*verdict.Finding) {}
 	}
-	l := &Layer{cfg: cfg, opt: opt, queue: newQueue(cfg.Queue, cfg.CPU)}
+	l := &Layer{cfg: cfg, opt: opt, queue: newQueue(cfg.Queue, cfg.CPU), once: new(once)}
 	l.quiet.most = cfg.PerSource
 	opt.Board.Set(applicationName, health.On, "")
 	opt.Board.Set(fingerprintName, health.On, "")
 	var err error
-	if l.engine, err = application.New(cfg.Application); err != nil {
+	if before := opt.After; before != nil && before.engine != nil && before.cfg.Application == cfg.Application {
+		l.engine, l.once = before.engine, before.once
+	} else if l.engine, err = application.New(cfg.Application); err != nil {
 		l.engine = nil
 		opt.Board.Set(applicationName, health.Off, err.Error())
 	}
@@ -128,6 +133,10 @@ func New(cfg Config, opt Options) (*Layer, error) {
 		opt.Board.Set(fingerprintName, health.Degraded, err.Error())
 	}
 	l.names = names
+	if opt.After != nil {
+		l.names.Remember(opt.After.names)
+		l.opt.After = nil // else every layer there ever was stays in memory
+	}
 	l.warn(warnings)
 	l.first = funnel.New("network", funnel.Func("ordinary", l.ordinary))
 	l.rules = funnel.New("network", funnel.Func("application", l.application))

@@ -3,6 +3,8 @@
 package sigma
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -198,9 +200,11 @@ func (l *loader) file(src Source, p string) error {
 		l.report.Total++
 		l.refuse(file, err)
 	}
+	sum := sha256.Sum256(raw)
+	version := hex.EncodeToString(sum[:8])
 	for i, d := range docs {
 		l.report.Total++
-		if err := l.document(src, file, i, d); err != nil {
+		if err := l.document(src, file, version, i, d); err != nil {
 			l.refuse(file, err)
 		}
 	}
@@ -208,7 +212,7 @@ func (l *loader) file(src Source, p string) error {
 }
 
 // document compiles one document or puts it aside for later.
-func (l *loader) document(src Source, file string, number int, n *yaml.Node) error {
+func (l *loader) document(src Source, file, version string, number int, n *yaml.Node) error {
 	entries, err := pairs(n)
 	if err != nil {
 		return err
@@ -217,7 +221,7 @@ func (l *loader) document(src Source, file string, number int, n *yaml.Node) err
 	for _, p := range entries {
 		keys[p.key.Value] = p.value
 	}
-	r := &Rule{Path: file, Line: n.Line, License: src.License}
+	r := &Rule{Path: file, Line: n.Line, License: src.License, Version: version}
 	if err := readMeta(r, keys, n.Line); err != nil {
 		return err
 	}

@@ -60,6 +60,7 @@ type Rule struct {
 	LogSource      LogSource
 	Path           string // file, with the name of its Source in front
 	Line           int    // where the document begins
+	Version        string // hash of the file's bytes: findings record it
 	// Quiet rules serve a correlation that did not ask for them to be reported alone (generate: false).
 	// Set.Match gives them, Stream.Match does not.
 	Quiet bool

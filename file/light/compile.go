@@ -3,6 +3,8 @@
 package light
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"sort"
@@ -64,7 +66,11 @@ type Rules struct {
 	auto     *automaton
 	always   []int32 // rules that are asked even when no string matched
 	globals  map[string][]int32
+	version  string
 }
+
+// Version names the rule set by a hash over its text: findings record it.
+func (r *Rules) Version() string { return r.version }
 
 // Len is the number of rules, private ones included.
 func (r *Rules) Len() int { return len(r.rules) }
@@ -107,7 +113,11 @@ func compile(sources map[string]string, maxAtom int) (*Rules, []Refusal, error) 
 		return nil, nil, fmt.Errorf("compile rules: %d bytes of rule text, more than %d MiB", total, maxSource>>20)
 	}
 	sort.Strings(names)
-	r := &Rules{globals: map[string][]int32{}}
+	h := sha256.New()
+	for _, name := range names {
+		fmt.Fprintf(h, "%q %d\n%s", name, len(sources[name]), sources[name])
+	}
+	r := &Rules{globals: map[string][]int32{}, version: hex.EncodeToString(h.Sum(nil)[:8])}
 	b := &patternBuilder{maxAtom: maxAtom}
 	var refused []Refusal
 	for _, name := range names {

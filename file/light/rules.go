@@ -39,15 +39,28 @@ func Sources() map[string]string {
 var BuiltIn = sync.OnceValue(func() *Rules { return MustCompile(Sources()) })
 
 // Load compiles the built-in rules together with every *.yar and *.yara file
-// below dir, an operator's own. A file named as a built-in one takes its
-// place. An empty dir gives the built-in rules alone.
-func Load(dir string) (*Rules, []Refusal, error) {
-	if dir == "" {
+// below the folders, an operator's own. A file named as a built-in one, or as
+// one of a folder before, takes its place. Empty names are left out.
+func Load(dirs ...string) (*Rules, []Refusal, error) {
+	sources, total, own := Sources(), 0, false
+	for _, dir := range dirs {
+		if dir == "" {
+			continue
+		}
+		own = true
+		if err := gather(dir, sources, &total); err != nil {
+			return nil, nil, fmt.Errorf("load rules from %q: %w", dir, err)
+		}
+	}
+	if !own {
 		return BuiltIn(), nil, nil
 	}
-	sources := Sources()
-	total := 0
-	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+	return Compile(sources)
+}
+
+// gather adds the rule files below a folder.
+func gather(dir string, sources map[string]string, total *int) error {
+	return filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -59,7 +72,7 @@ func Load(dir string) (*Rules, []Refusal, error) {
 		if err != nil {
 			return err
 		}
-		if total += int(min(info.Size(), maxSource+1)); total > maxSource {
+		if *total += int(min(info.Size(), maxSource+1)); *total > maxSource {
 			return fmt.Errorf("more than %d MiB of rules", maxSource>>20)
 		}
 		raw, err := os.ReadFile(name)
@@ -73,10 +86,6 @@ func Load(dir string) (*Rules, []Refusal, error) {
 		sources[filepath.ToSlash(rel)] = string(raw)
 		return nil
 	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("load rules from %q: %w", dir, err)
-	}
-	return Compile(sources)
 }
 
 // Score reads meta score: the calibrated probability that a file the rule is

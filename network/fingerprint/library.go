@@ -34,6 +34,8 @@ type Config struct {
 	// Files is a folder with the operator's own *.txt: lines "METHOD:VALUE
 	// benign|malicious NAME…", # begins a comment. "" for none.
 	Files string `yaml:"files"`
+
+	More []string `yaml:"-"` // further folders of such files: of a bundle
 }
 
 // Validate names what cannot be.
@@ -49,8 +51,8 @@ type Library struct {
 	cfg    Config
 	lookup Lookup
 	names  atomic.Pointer[map[string]Known]
-	memory memory
-	told   told
+	memory *memory
+	told   *told
 }
 
 // New reads the operator's files. Wrong lines are warnings: the rest works. lookup may
@@ -59,25 +61,33 @@ func New(cfg Config, lookup Lookup) (l *Library, warnings []error, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, nil, err
 	}
-	l = &Library{cfg: cfg, lookup: lookup}
+	l = &Library{cfg: cfg, lookup: lookup, memory: new(memory), told: new(told)}
 	l.names.Store(&map[string]Known{})
 	warnings, err = l.Reload()
 	return l, warnings, err
 }
 
+// Remember goes on with what another library has seen and told of hellos, before this one
+// has seen any.
+func (l *Library) Remember(before *Library) { l.memory, l.told = before.memory, before.told }
+
 // Reload reads the files again. A file that cannot be read leaves all as it was.
 func (l *Library) Reload() (warnings []error, err error) {
-	if l.cfg.Files == "" {
-		return nil, nil
+	var files []string
+	for _, dir := range append([]string{l.cfg.Files}, l.cfg.More...) {
+		if dir == "" {
+			continue
+		}
+		if _, err := os.Stat(dir); err != nil {
+			return nil, fmt.Errorf("fingerprints: %w", err)
+		}
+		found, err := filepath.Glob(filepath.Join(dir, "*.txt"))
+		if err != nil {
+			return nil, err
+		}
+		slices.Sort(found)
+		files = append(files, found...)
 	}
-	if _, err := os.Stat(l.cfg.Files); err != nil {
-		return nil, fmt.Errorf("fingerprints: %w", err)
-	}
-	files, err := filepath.Glob(filepath.Join(l.cfg.Files, "*.txt"))
-	if err != nil {
-		return nil, err
-	}
-	slices.Sort(files)
 	names := map[string]Known{}
 	for _, path := range files {
 		wrong, err := read(path, names)
