@@ -2,7 +2,7 @@
 # `make help` lists the targets.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS := -s -w -X github.com/ringwall/ringwall/cli.Version=$(VERSION)
+LDFLAGS := -s -w -X github.com/ringwall/ringwall/cli/host.Version=$(VERSION)
 DATA    ?= ./var
 ARGS    ?=
 

@@ -37,12 +37,13 @@ import (
 
 // Options join an agent to its surroundings.
 type Options struct {
-	Data   string          // folder of spool and state (0700)
-	Self   *identity.Agent // who it is
-	Server *bus.Server     // the broker of this process; nil: Self.Bus is the address
-	Secret []byte          // the tenant's key for hashing credentials
-	Board  *health.Board
-	Log    *slog.Logger
+	Data    string          // folder of spool and state (0700)
+	Self    *identity.Agent // who it is
+	Server  *bus.Server     // the broker of this process; nil: Self.Bus is the address
+	Secret  []byte          // the tenant's key for hashing credentials
+	Version string          // of this build (v1.2.3), for bundles that want a newer one
+	Board   *health.Board
+	Log     *slog.Logger
 }
 
 // Agent is one running host.
@@ -60,12 +61,17 @@ type Agent struct {
 	witness *witness.Witness                                    // verifies actions by what the kernel sensor tells
 	enforce *respond.Enforcer                                   // nil where nothing can be enforced
 	nonces  *identity.Nonces
+	shelf   *shelf
 
-	ready   func()
-	seen    atomic.Uint64
-	refused atomic.Uint64 // orders that are not ours to obey
+	ready          func()
+	seen           atomic.Uint64
+	refused        atomic.Uint64 // orders that are not ours to obey
+	refusedBundles atomic.Uint64
 
-	mu     sync.Mutex // guards what follows
+	changing sync.Mutex // one bundle or configuration is taken at a time; guards work
+	work     *work      // the bundle in force; nil: none
+
+	mu     sync.Mutex // guards what follows, and cfg
 	senses map[string]sensor
 	serve  func(next, old *layers) // runs the next until the agent ends, and ends the old; nil before Run
 }
@@ -97,7 +103,18 @@ func New(cfg Config, opt Options) (*Agent, error) {
 		cfg: cfg, opt: opt, boot: strings.TrimSpace(string(boot)),
 		clock: event.NewClock(), spool: sp, redact: event.NewRedactor(opt.Secret), nonces: nonces,
 	}
-	a.layers.Store(newLayers(a, cfg))
+	if a.shelf, err = openShelf(opt.Data, opt.Version, opt.Self.Verifier(nil)); err != nil {
+		return nil, err
+	}
+	if a.work, err = a.shelf.lastGood(opt.Log); err != nil {
+		opt.Log.Warn("a bundle on disk does not work", "error", err)
+	}
+	a.bundleIs(a.work)
+	l, err := a.build(cfg, a.work, false, nil)
+	if err != nil {
+		return nil, err
+	}
+	a.layers.Store(l)
 	if a.enforce, err = a.newEnforcer(); err != nil {
 		opt.Board.Set(respond.Name, health.Off, err.Error())
 	}
@@ -118,6 +135,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	defer link.Close()
 	defer a.nonces.Close()
+	defer a.shelf.close()
 	a.opt.Board.Set(linkName, health.On, "")
 	a.opt.Board.Set(spoolName, health.On, "")
 	a.opt.Board.Set(clockName, health.On, "")
@@ -151,6 +169,15 @@ func (a *Agent) Run(ctx context.Context) error {
 	sensing.Go(func() {
 		if err := link.Orders(ctx, func(signed []byte) { a.ordered(ctx, signed) }); err != nil && ctx.Err() == nil {
 			a.opt.Log.Error("orders stopped", "error", err)
+		}
+	})
+	sensing.Go(func() {
+		take := func(raw []byte) bool {
+			_, _, settled, _ := a.takeBundle(ctx, raw) // told where it failed
+			return settled
+		}
+		if err := link.Bundles(ctx, take); err != nil && ctx.Err() == nil {
+			a.opt.Log.Error("bundles stopped", "error", err)
 		}
 	})
 	for name, s := range a.sensors() {

@@ -21,15 +21,17 @@ const asked = 8192
 // fileLayer sends every file that was written, moved or found changed down the file
 // funnel and tells what it says.
 type fileLayer struct {
-	a     *Agent
-	queue *file.Queue
-	judge *file.Judge
+	a      *Agent
+	queue  *file.Queue
+	judge  *file.Judge
+	hashes []string // lists that judge has read
+	from   *work
 
 	mu   sync.Mutex
 	wait map[string]*event.Event // by path: the event that asked
 }
 
-func newFileLayer(a *Agent, all Config) (*fileLayer, error) {
+func newFileLayer(a *Agent, all Config, w *work) (*fileLayer, error) {
 	cfg := all.File
 	cfg.Root = a.cfg.Scope.Root
 	judge, warnings, err := file.New(cfg)
@@ -39,7 +41,7 @@ func newFileLayer(a *Agent, all Config) (*fileLayer, error) {
 	for _, w := range warnings {
 		a.opt.Log.Warn("file layer", "warning", w)
 	}
-	l := &fileLayer{a: a, judge: judge, wait: map[string]*event.Event{}}
+	l := &fileLayer{a: a, judge: judge, hashes: cfg.Hashes, from: w, wait: map[string]*event.Event{}}
 	l.queue = file.NewQueue(judge, l.done)
 	a.opt.Board.Set("file", health.On, "")
 	return l, nil
@@ -100,5 +102,5 @@ func (l *fileLayer) done(r file.Result, err error) {
 	if ev.Actor != nil {
 		f.Subjects = append(f.Subjects, &entity.Sighting{Kind: entity.Kind_PROCESS, Role: "writer", Process: ev.Actor})
 	}
-	l.a.found(f)
+	l.a.found(f, l.from)
 }

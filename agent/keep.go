@@ -18,10 +18,12 @@ import (
 
 // Names on the health board.
 const (
-	linkName   = "link"
-	spoolName  = "spool"
-	clockName  = "clock"
-	ordersName = "orders"
+	linkName      = "link"
+	spoolName     = "spool"
+	clockName     = "clock"
+	ordersName    = "orders"
+	bundleName    = "bundle"
+	redactionName = "redaction"
 )
 
 // calm is how long nothing must go wrong before a component counts as well again.
@@ -55,6 +57,7 @@ func (a *Agent) housekeeping(ctx context.Context, link *bus.Link) {
 			k.disk(now)
 			k.bus()
 			a.offAsked(ctx)
+			a.bundleGiven(ctx)
 		}
 	}
 }

@@ -4,10 +4,12 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -35,23 +37,44 @@ type layers struct {
 	stop context.CancelFunc
 }
 
-func newLayers(a *Agent, cfg Config) *layers {
-	l := &layers{network: newNetworkLayer(a, cfg)}
+// build makes the layers of a configuration and a bundle. At a start a layer that cannot
+// be had is off; where others work already, strict, it is an error: the old one is better.
+// What before has read of the same configuration is not read again; nil reads everything.
+func (a *Agent) build(cfg Config, w *work, strict bool, before *layers) (*layers, error) {
+	cfg = w.over(cfg)
+	l := &layers{}
+	if before != nil && before.file != nil && reflect.DeepEqual(cfg.File.Hashes, before.file.hashes) {
+		cfg.File.Known = before.file.judge.Known()
+	}
 	var err error
-	if l.file, err = newFileLayer(a, cfg); err != nil {
+	if l.file, err = newFileLayer(a, cfg, w); err != nil {
+		if strict {
+			return nil, fmt.Errorf("agent.file: %w", err)
+		}
 		l.file = nil
 		a.opt.Board.Set("file", health.Off, err.Error())
 	}
-	return l
+	opt := network.Options{Found: func(f *verdict.Finding) { a.found(f, w) }, Intel: w.lookup(), Board: a.opt.Board, Log: a.opt.Log}
+	if before != nil {
+		opt.After = before.network
+	}
+	if l.network, err = network.New(cfg.Network, opt); err != nil {
+		if strict {
+			return nil, fmt.Errorf("agent.network: %w", err)
+		}
+		l.network = nil
+		a.opt.Board.Set("network", health.Off, err.Error())
+	}
+	return l, nil
 }
 
-func newNetworkLayer(a *Agent, cfg Config) *network.Layer {
-	l, err := network.New(cfg.Network, network.Options{Found: a.found, Board: a.opt.Board, Log: a.opt.Log})
-	if err != nil {
-		a.opt.Board.Set("network", health.Off, err.Error())
-		return nil
+// putInForce puts layers in place of those before, which end when what they have taken
+// is judged. The caller holds a.mu.
+func (a *Agent) putInForce(next *layers) {
+	old := a.layers.Swap(next)
+	if a.serve != nil {
+		a.serve(next, old)
 	}
-	return l
 }
 
 // see shows an event that has its id to every layer. It never blocks.
@@ -81,9 +104,10 @@ func (l *layers) run(ctx context.Context) {
 	wg.Wait()
 }
 
-// found sends a finding of a layer on its way.
-func (a *Agent) found(f *verdict.Finding) {
+// found sends a finding of a layer that works from w on its way.
+func (a *Agent) found(f *verdict.Finding, w *work) {
 	f.Host = string(a.opt.Self.Host)
+	w.mark(f)
 	a.emitNow(&event.Event{Sensor: event.Sensor_JUDGE, Payload: &event.Event_Finding{Finding: f}})
 }
 

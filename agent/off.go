@@ -68,15 +68,5 @@ func (a *Agent) offAsked(ctx context.Context) {
 			said.Error = err.Error()
 		}
 	}
-	tmp := filepath.Join(a.opt.Data, offAnswer+".new")
-	raw, err := json.Marshal(said)
-	if err == nil {
-		err = os.WriteFile(tmp, raw, 0o600)
-	}
-	if err == nil {
-		err = os.Rename(tmp, filepath.Join(a.opt.Data, offAnswer))
-	}
-	if err != nil {
-		a.opt.Log.Error("answer to off", "error", err)
-	}
+	a.answer(offAnswer, said)
 }

@@ -20,6 +20,8 @@ func (a *Agent) Prepare(cfg Config) (apply func() (restart []string), err error)
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	a.changing.Lock()
+	defer a.changing.Unlock()
 	// Tried apart, because at a start a layer that cannot be had is off, and here the
 	// old one is better.
 	if _, err := application.New(cfg.Network.Application); err != nil {
@@ -28,20 +30,26 @@ func (a *Agent) Prepare(cfg Config) (apply func() (restart []string), err error)
 	if _, _, err := fingerprint.New(cfg.Network.Fingerprint, nil); err != nil {
 		return nil, fmt.Errorf("agent.network.fingerprint: %w", err)
 	}
-	file, err := newFileLayer(a, cfg)
+	from := a.work
+	next, err := a.build(cfg, from, true, nil)
 	if err != nil {
-		return nil, fmt.Errorf("agent.file: %w", err)
+		return nil, err
 	}
 	return func() []string {
-		next := &layers{file: file, network: newNetworkLayer(a, cfg)}
+		a.changing.Lock()
+		defer a.changing.Unlock()
+		if a.work != from { // a bundle came in between
+			if again, err := a.build(cfg, a.work, true, nil); err == nil {
+				next = again
+			} else {
+				a.opt.Log.Warn("the layers cannot be built on the bundle that just came; they work from the one before until the next", "error", err)
+			}
+		}
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		restart := a.cfg.differ(&cfg)
 		a.cfg.Network, a.cfg.File = cfg.Network, cfg.File
-		old := a.layers.Swap(next)
-		if a.serve != nil {
-			a.serve(next, old)
-		}
+		a.putInForce(next)
 		return restart
 	}, nil
 }

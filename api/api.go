@@ -65,6 +65,7 @@ type Backend interface {
 	Intel(ctx context.Context, tenant, value string) (brain.IntelAnswer, error)
 	Exposure(ctx context.Context, tenant, host string) ([]exposure.Entry, error)
 	Enroll(ctx context.Context, tenant, host, group string, life time.Duration) (string, error)
+	Bundle(ctx context.Context, tenant, group string) ([]byte, error)
 	AuditTail(ctx context.Context, tenant string, n int) ([]ledger.Entry, error)
 }
 

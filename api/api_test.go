@@ -131,7 +131,10 @@ func TestLists(t *testing.T) {
 		{"GET", "/v1/actions?state=done,verified", "", 200, `"items":[]`},
 		{"GET", "/v1/hunts", "", 200, `[]`},
 		{"GET", "/v1/exposure", "", 200, `[]`},
-		{"GET", "/v1/audit", "", 200, `[]`},
+		{"GET", "/v1/audit", "", 200, `"verb":"bundle"`}, // the first that this brain signs
+		{"GET", "/v1/bundle", "", 200, "RWBUNDL1"},
+		{"GET", "/v1/bundle?group=none", "", 404, "not found"},
+		{"GET", "/v1/bundle?group=No/Name", "", 400, "not a name"},
 		{"GET", "/v1/status", "", 200, `"role":"brain"`},
 		{"GET", "/v1/intel?value=192.0.2.1", "", 200, `"kind":"ip"`},
 		{"GET", "/v1/findings?after=nonsense", "", 400, "no cursor of this list"},

@@ -121,6 +121,31 @@ func (s *Server) hostOps() {
 			token, err := s.back.Enroll(ctx, t, in.Body.Host, in.Body.Group, life)
 			return answer(Invitation{token}), err
 		})
+	s.bundleOp()
+}
+
+// bundleOp gives what a group's agents work from, for hosts that no bus reaches.
+func (s *Server) bundleOp() {
+	type which struct {
+		In
+		Group string `query:"group" maxLength:"64" default:"default"`
+	}
+	op := s.describe(operation{method: http.MethodGet, path: "/v1/bundle", id: "getBundle", tag: "Hosts", need: access.Administer, summary: "The newest signed bundle of a group of hosts, as a file"})
+	op.Responses = map[string]*huma.Response{"200": {Description: "A bundle", Content: map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}}}
+	huma.Register(s.api, op, func(ctx context.Context, in *which) (*huma.StreamResponse, error) {
+		t, err := s.of(ctx, in.In)
+		if err != nil {
+			return nil, err
+		}
+		raw, err := s.back.Bundle(ctx, t, in.Group)
+		if err != nil {
+			return nil, s.problem(ctx, op.OperationID, err)
+		}
+		return &huma.StreamResponse{Body: func(c huma.Context) {
+			c.SetHeader("Content-Type", "application/octet-stream")
+			_, _ = c.BodyWriter().Write(raw)
+		}}, nil
+	})
 }
 
 func (s *Server) auditOps() {

@@ -59,7 +59,7 @@ func newHeart(t testing.TB, rules behaviour.Matcher, cfg graph.Config, excepts [
 		t.Fatal(err)
 	}
 	g := graph.New("default", cfg)
-	return &heart{g: g, judge: behaviour.New(g, rules, "b1"), fold: incident.New("default", g, incident.Config{}), decide: decide.New(decide.Policy{}), except: ex}
+	return &heart{g: g, judge: behaviour.New(g, rules), fold: incident.New("default", g, incident.Config{}), decide: decide.New(decide.Policy{}), except: ex}
 }
 
 // see does what brain's worker does with one event.

@@ -45,7 +45,6 @@ type Judge struct {
 	g      *graph.Graph
 	rules  *rules
 	board  map[string]*health.Board // per host: what its sensors lost
-	bundle string
 	told   told
 	places places
 	funnel *funnel.Funnel[*deed]
@@ -53,8 +52,8 @@ type Judge struct {
 
 // New makes a judge over an empty graph. Correlations among the rules are followed
 // where rules is a *sigma.Set.
-func New(g *graph.Graph, rules Matcher, bundle string) *Judge {
-	j := &Judge{g: g, rules: newRules(g, rules), bundle: bundle, board: map[string]*health.Board{}, told: newTold(), places: newPlaces()}
+func New(g *graph.Graph, rules Matcher) *Judge {
+	j := &Judge{g: g, rules: newRules(g, rules), board: map[string]*health.Board{}, told: newTold(), places: newPlaces()}
 	j.funnel = funnel.New("behaviour", funnel.Func("sigma", j.named), funnel.Func("trace", j.placed))
 	return j
 }
@@ -118,7 +117,7 @@ func (j *Judge) local(ev *event.Event, fact graph.Fact, hits []hit) []Judged {
 	path := j.back(subject, fact)
 	out := &verdict.Finding{
 		Host: ev.Host, WallNs: ev.WallNs, Layer: "behaviour", Stage: "sigma",
-		Rule: best.rule.ID, Title: best.rule.Title, Events: best.events, Bundle: j.bundle,
+		Rule: best.rule.ID, RuleVersion: best.rule.Version, Title: best.rule.Title, Events: best.events,
 	}
 	if len(out.Events) == 0 {
 		out.Events = []*verdict.EventID{ev.ID()}

@@ -165,6 +165,7 @@ func (b *Brain) Enroll(_ context.Context, tenant, host, group string, life time.
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrInput, err)
 	}
+	b.bundles.want(crew{j.Tenant, j.Group})
 	return token.String(), nil
 }
 

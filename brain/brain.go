@@ -66,6 +66,7 @@ type Brain struct {
 	unsent  unsent
 	keep    *keeper
 	hosts   hosts
+	bundles *bundles
 
 	secrets            sync.Mutex    // one makes a tenant's key
 	undecoded, refused atomic.Uint64 // events that do not decode, messages that are no batch
@@ -89,7 +90,7 @@ func Open(ctx context.Context, cfg Config, opt Options) (*Brain, error) {
 	}
 	b := &Brain{
 		cfg: cfg, opt: opt, auth: auth, start: time.Now(), workers: map[string]*worker{},
-		claims: claims{}, scribe: newScribe(), index: newIndex(),
+		claims: claims{}, scribe: newScribe(), index: newIndex(), bundles: newBundles(),
 		epoch: uint64(time.Now().UnixNano()) &^ 1,
 	}
 	for _, t := range cfg.Tenants {
@@ -98,6 +99,10 @@ func Open(ctx context.Context, cfg Config, opt Options) (*Brain, error) {
 		}
 	}
 	rules, err := b.rules(cfg)
+	if err != nil {
+		return nil, err
+	}
+	from, err := readMaterial(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -129,16 +134,21 @@ func Open(ctx context.Context, cfg Config, opt Options) (*Brain, error) {
 		opt.Board.Set("intel.reputation", health.Degraded, err.Error())
 	}
 	out := outlets{finding: b.tellFinding, incident: b.tellIncident, orders: b.tellOrders, action: b.tellAction, seen: b.hosts.note}
-	own := risk.NewMemory()
 	for _, t := range cfg.Tenants {
-		ex, err := b.exceptions(ctx, t, cfg.Except)
-		if err != nil {
+		if from.except[t], err = b.exceptions(ctx, t, cfg.Except); err != nil {
 			return nil, err
 		}
-		w := newWorker(t, rules, cfg, ex, intel.NewStage(b.lists, own), own, out, opt.Log)
+	}
+	if err := b.makeBundles(ctx, from); err != nil { // told, and tried again
+		opt.Log.Warn("bundles", "error", err)
+	}
+	own := risk.NewMemory()
+	for _, t := range cfg.Tenants {
+		w := newWorker(t, rules, cfg, from.except[t], intel.NewStage(b.lists, own), own, out, opt.Log)
 		if err := w.shown.Learner().Load(b.exposureFile(t)); err != nil {
 			return nil, err
 		}
+		w.refs, w.groupOf = b.bundles.refs(t), func(host string) identity.Group { return b.groupOf(t, host) }
 		b.workers[t] = w
 	}
 	return b, nil
@@ -219,6 +229,7 @@ func (b *Brain) Run(ctx context.Context) error {
 	judge.Go(func() { b.keep.run(ctx) })
 	judge.Go(func() { b.learnOn(ctx) })
 	judge.Go(func() { b.unsent.run(ctx, b.deliverOrder) })
+	judge.Go(func() { b.tendBundles(ctx) })
 	b.followLists(ctx, &judge)
 	defer b.stopReload()
 	b.opt.Board.Set("ledger", health.On, "")

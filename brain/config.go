@@ -13,6 +13,7 @@ import (
 	"github.com/ringwall/ringwall/behaviour/incident"
 	"github.com/ringwall/ringwall/decide"
 	"github.com/ringwall/ringwall/graph"
+	"github.com/ringwall/ringwall/identity"
 	"github.com/ringwall/ringwall/intel/reputation"
 	"github.com/ringwall/ringwall/network/exposure"
 )
@@ -30,9 +31,8 @@ type Config struct {
 	Exposure  exposure.LearnConfig `yaml:"exposure"` // how long a host is only watched
 	Intel     reputation.Config    `yaml:"intel"`    // lists to look values up in
 	Retention Retention            `yaml:"retention"`
-	Warm      time.Duration        `yaml:"warm"` // history judged again at start, so that the graph knows the recent past; default 1 h
-
-	bundle string
+	Warm      time.Duration        `yaml:"warm"`   // history judged again at start, so that the graph knows the recent past; default 1 h
+	Bundles   Bundles              `yaml:"bundle"` // what agents get to work from
 }
 
 // Retention bounds the archive.
@@ -71,6 +71,12 @@ func (c *Config) Validate() error {
 	if _, err := decide.NewExceptions(c.Except); err != nil {
 		errs = append(errs, err)
 	}
-	errs = append(errs, c.Intel.Validate())
+	errs = append(errs, c.Intel.Validate(), c.Bundles.Content.validate("brain.bundle"))
+	for name, group := range c.Bundles.Groups {
+		if _, err := identity.ParseGroup(name); err != nil {
+			errs = append(errs, fmt.Errorf("brain.bundle.groups: %w", err))
+		}
+		errs = append(errs, group.validate("brain.bundle.groups."+name))
+	}
 	return errors.Join(errs...)
 }

@@ -14,17 +14,21 @@ import (
 )
 
 // reloadable are the sections that Prepare takes over without a restart.
-var reloadable = map[string]bool{"rules": true, "policy": true, "exceptions": true, "intel": true}
+var reloadable = map[string]bool{"rules": true, "policy": true, "exceptions": true, "intel": true, "bundle": true}
 
 // Prepare reads and compiles what a new configuration names, while the old one is in
 // force. An error changes nothing. apply puts rules, policy, exceptions and lists in
 // force between two events of each worker, so that no event is lost or judged by half
-// of each; it gives the sections that changed and need a restart.
+// of each, and into the next bundles of all groups; it gives the sections that changed and need a restart.
 func (b *Brain) Prepare(ctx context.Context, cfg Config) (apply func(context.Context) (restart []string, err error), err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	rules, err := b.rules(cfg)
+	if err != nil {
+		return nil, err
+	}
+	from, err := readMaterial(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -43,9 +47,14 @@ func (b *Brain) Prepare(ctx context.Context, cfg Config) (apply func(context.Con
 				return nil, err
 			}
 		}
+		from.except = in
+		if err := b.makeBundles(ctx, from); err != nil { // told, and tried again
+			b.opt.Log.Warn("bundles", "error", err)
+		}
 		for t, w := range b.workers {
-			ex := in[t]
+			ex, refs := in[t], b.bundles.refs(t)
 			err := w.do(ctx, func() {
+				w.refs = refs
 				w.judge.SetRules(rules)
 				w.decide.Set(cfg.Policy)
 				w.except = ex
@@ -62,7 +71,8 @@ func (b *Brain) Prepare(ctx context.Context, cfg Config) (apply func(context.Con
 			b.follow(lists)
 		}
 		restart := b.cfg.differ(&cfg)
-		b.cfg.Rules, b.cfg.Policy, b.cfg.Except, b.cfg.Intel = cfg.Rules, cfg.Policy, cfg.Except, cfg.Intel
+		b.cfg.Rules, b.cfg.Policy, b.cfg.Except, b.cfg.Intel, b.cfg.Bundles = cfg.Rules, cfg.Policy, cfg.Except, cfg.Intel, cfg.Bundles
+		b.bundles.soon()
 		return restart, nil
 	}, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/ringwall/ringwall/event"
 	"github.com/ringwall/ringwall/funnel"
 	"github.com/ringwall/ringwall/graph"
+	"github.com/ringwall/ringwall/identity"
 	"github.com/ringwall/ringwall/intel"
 	"github.com/ringwall/ringwall/intel/risk"
 	"github.com/ringwall/ringwall/network/exposure"
@@ -34,8 +35,11 @@ type worker struct {
 	fold   *incident.Builder
 	decide *decide.Decider
 	except *decide.Exceptions
+	refs   map[identity.Group]string // bundle that each group's hosts are judged by
 	log    *slog.Logger
 	now    func() time.Time
+
+	groupOf func(host string) identity.Group // nil: of a replay, which has no bundles
 
 	// out is where judgements go; each is called on the worker's goroutine.
 	out outlets
@@ -74,7 +78,7 @@ const queueLen = 32768
 func newWorker(tenant string, rules behaviour.Matcher, cfg Config, ex *decide.Exceptions, in *intel.Stage, own *risk.Memory, out outlets, log *slog.Logger) *worker {
 	g := graph.New(tenant, cfg.Graph)
 	return &worker{
-		tenant: tenant, judge: behaviour.New(g, rules, cfg.bundle), shown: exposure.NewStage(exposure.NewProbing(), exposure.NewLearner(cfg.Exposure)), intel: in, own: own, hold: newHold(), fold: incident.New(tenant, g, cfg.Incident),
+		tenant: tenant, judge: behaviour.New(g, rules), shown: exposure.NewStage(exposure.NewProbing(), exposure.NewLearner(cfg.Exposure)), intel: in, own: own, hold: newHold(), fold: incident.New(tenant, g, cfg.Incident),
 		decide: decide.New(cfg.Policy), except: ex, log: log, now: time.Now, out: out,
 		queue: make(chan *event.Event, queueLen), calls: make(chan func()),
 	}
@@ -216,6 +220,9 @@ func (w *worker) found(j behaviour.Judged, ev *event.Event) {
 	}
 	if f.PublishedNs == 0 || ev.GetFinding() != nil {
 		f.PublishedNs = w.now().UnixNano()
+	}
+	if ev.GetFinding() == nil && w.groupOf != nil { // an agent's says itself what it rests on
+		f.Bundle = w.refs[w.groupOf(f.Host)]
 	}
 	w.counts.finding(f)
 	if !w.told[f.Id] && (!w.replaying || w.late) {

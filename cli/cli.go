@@ -25,9 +25,6 @@ import (
 	"github.com/ringwall/ringwall/cli/host"
 )
 
-// Version is set by the linker.
-var Version = "dev"
-
 // SchemaVersion stands first in every JSON document that a judge reads.
 const SchemaVersion = 1
 

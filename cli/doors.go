@@ -13,6 +13,7 @@ import (
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/api/access"
 	"github.com/ringwall/ringwall/brain"
+	"github.com/ringwall/ringwall/cli/host"
 	"github.com/ringwall/ringwall/console"
 	"github.com/ringwall/ringwall/health"
 )
@@ -36,7 +37,7 @@ func doors(ctx context.Context, out io.Writer, b *brain.Brain, d api.Door, data 
 	if err != nil {
 		return err
 	}
-	server := api.New(b, guard, Version, log)
+	server := api.New(b, guard, host.Version, log)
 	start("api", func(ctx context.Context) error { return server.RunSocket(ctx, socketPath(data)) })
 	start("access", guard.Run)
 	if d.Off() {

@@ -108,6 +108,25 @@ var manual = map[string]struct{ long, example string }{
 		"Exposure lists who talks to which port of a host and where the host itself talks to, how often, on how many days and\nhow sure that is. What a host never did before is told once it has been watched for brain.exposure.learn.",
 		"ringwall network exposure --host web1",
 	},
+	"bundle": {
+		"A bundle is what agents work from: policy, rules, lists and exceptions, signed as one file. The brain makes one for each\n" +
+			"group of hosts of what it is configured with, and gives it to them over the bus. Where no bus reaches a host, export it\n" +
+			"here and apply it there. A version only rises: to go back, give the brain its old configuration again.",
+		"ringwall bundle export web.rwb --group web",
+	},
+	"bundle export": {
+		"Export writes the newest bundle of a group into a file. It holds no key, but it shows what is looked for and excepted.",
+		"ringwall bundle export web.rwb --group web --tenant acme",
+	},
+	"bundle show": {
+		"Show prints what a bundle file holds, who signed it, and whether the host of this data folder would believe it.",
+		"ringwall bundle show web.rwb\nringwall bundle show web.rwb --json - | jq .files",
+	},
+	"bundle apply": {
+		"Apply hands a bundle file to the agent of this data folder, running or not. The signature decides, not the way it came:\n" +
+			"one that is older than what the host has, of another group, or of another brain is refused.",
+		"ringwall bundle apply web.rwb --data /var/lib/ringwall",
+	},
 	"off": {
 		"Off is the panic switch. It takes every action back, here without the brain's help and on other hosts through it, and\n" +
 			"ends the agent of this host, whose programs are in the kernel as long as it lives. It works while up runs, after it\n" +

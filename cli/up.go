@@ -69,10 +69,10 @@ func Root() *cobra.Command {
 	g := &global{}
 	root := &cobra.Command{
 		Use: "ringwall", Short: "Sees an intrusion on the wire, in the files and in the kernel, and traces it to the request that began it",
-		Version: Version, SilenceUsage: true, SilenceErrors: true,
+		Version: host.Version, SilenceUsage: true, SilenceErrors: true,
 	}
 	g.bind(root)
-	root.AddCommand(upCmd(g), brainCmd(g), host.RunCmd("agent"), host.JoinCmd(), configCmd(g), queryCmd(), rangeCmd(g), sigmaCmd(g), replayCmd(g), recordCmd(g), demoCmd(g), scanCmd(g), networkCmd(g), host.ShareCmd(), doctorCmd(g))
+	root.AddCommand(upCmd(g), brainCmd(g), host.RunCmd("agent"), host.JoinCmd(), configCmd(g), queryCmd(), rangeCmd(g), sigmaCmd(g), replayCmd(g), recordCmd(g), demoCmd(g), scanCmd(g), networkCmd(g), bundleCmd(g), host.ShareCmd(), doctorCmd(g))
 	root.AddCommand(asking(g)...)
 	explain(root)
 	return root
@@ -263,7 +263,7 @@ func localAgent(b *brain.Brain, cfg agent.Config, data string, board *health.Boa
 	if server == nil {
 		self.Bus, self.Pins = url, pins
 	}
-	return agent.New(cfg, agent.Options{Data: filepath.Join(data, "agent"), Self: self, Server: server, Secret: secret, Board: board, Log: log})
+	return agent.New(cfg, agent.Options{Data: filepath.Join(data, "agent"), Self: self, Server: server, Secret: secret, Version: host.Version, Board: board, Log: log})
 }
 
 // reload reads the configuration again. Both roles must be able to take it before

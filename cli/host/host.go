@@ -35,6 +35,9 @@ import (
 	"github.com/ringwall/ringwall/sense/kernel"
 )
 
+// Version is set by the linker; bundles may ask for a newer one.
+var Version = "dev"
+
 // Decode reads one YAML file into a configuration; unknown keys are errors that name
 // their line. A missing file is no error where optional.
 func Decode(path string, optional bool, into any) error {
@@ -117,7 +120,7 @@ func RunCmd(use string) *cobra.Command {
 				return err
 			}
 			board := health.NewBoard()
-			a, err := agent.New(cfg, agent.Options{Data: data, Self: self, Secret: secret, Board: board, Log: log})
+			a, err := agent.New(cfg, agent.Options{Data: data, Self: self, Secret: secret, Version: Version, Board: board, Log: log})
 			if err != nil {
 				return err
 			}
@@ -214,7 +217,8 @@ func Reloaded(w io.Writer, reload func() (restart []string, err error)) {
 
 // redactionKey is the tenant's key for hashing credentials, which came with the
 // enrolment; where a host joined before there was one, a key of its own (0600), by which
-// equal secrets correlate on this host only.
+// equal secrets correlate on this host only. The bundle names the tenant's key, and the
+// agent says so where it has another.
 func redactionKey(data string, self *identity.Agent) ([]byte, error) {
 	if len(self.Redact) >= 16 {
 		return self.Redact, nil
@@ -235,8 +239,11 @@ func redactionKey(data string, self *identity.Agent) ([]byte, error) {
 func joined(ctx context.Context, join, data, name string) (*identity.Agent, error) {
 	dir := filepath.Join(data, "self")
 	self, err := identity.LoadAgent(dir)
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return self, err
+	}
+	if again := join != "" && err == nil && len(self.Redact) == 0; err == nil && !again {
+		return self, nil // one that joined before there was a tenant's key may join once more
 	}
 	if join == "" {
 		return nil, fmt.Errorf("this host has not joined a brain; make a token there with `ringwall enroll` and give it as --join (or to `ringwall-agent join`)")

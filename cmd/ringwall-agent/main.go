@@ -19,8 +19,8 @@ import (
 )
 
 func main() {
-	root := &cobra.Command{Use: "ringwall-agent", Short: "Ringwall's agent for one host", SilenceUsage: true, SilenceErrors: true}
-	root.AddCommand(host.RunCmd("run"), host.JoinCmd(), host.ShareCmd(), host.AgentDoctor(), host.OffCmd())
+	root := &cobra.Command{Use: "ringwall-agent", Short: "Ringwall's agent for one host", Version: host.Version, SilenceUsage: true, SilenceErrors: true}
+	root.AddCommand(host.RunCmd("run"), host.JoinCmd(), host.ShareCmd(), host.AgentDoctor(), host.OffCmd(), host.BundleCmd())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := root.ExecuteContext(ctx); err != nil {
