@@ -20,7 +20,9 @@ func progress(w io.Writer, what string, total int64) *progressbar.ProgressBar {
 	return progressbar.NewOptions64(total,
 		progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(what), progressbar.OptionShowCount(),
 		progressbar.OptionSetWidth(30), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
-		progressbar.OptionSetPredictTime(total > 0), progressbar.OptionSpinnerType(14))
+		progressbar.OptionSetPredictTime(total > 0), progressbar.OptionSpinnerType(14),
+		// The spinner turns when something comes: its own goroutine races with the counting.
+		progressbar.OptionSetSpinnerChangeInterval(0))
 }
 
 // terminal tells whether a person looks on.
