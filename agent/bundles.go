@@ -154,12 +154,11 @@ func (a *Agent) bundleIs(w *work) {
 	a.opt.Board.Set(redactionName, health.On, "")
 }
 
-// RefusedOrders and RefusedBundles count since start what was signed by nobody this host
-// believes, or not for it, or older than what it has.
-func (a *Agent) RefusedOrders() uint64 { return a.refused.Load() }
-
-// RefusedBundles counts as RefusedOrders does.
-func (a *Agent) RefusedBundles() uint64 { return a.refusedBundles.Load() }
+// Refused counts since start what this host did not believe: not signed by its brain, not
+// for it, or older than what it has.
+func (a *Agent) Refused() map[string]uint64 {
+	return map[string]uint64{"orders": a.refused.Load(), "bundles": a.refusedBundles.Load()}
+}
 
 // A bundle from a file: whoever may write in the data folder of a running agent lays it
 // there, and the agent answers beside it. The signature decides, not the way.

@@ -177,8 +177,8 @@ func TestRefusedBundles(t *testing.T) {
 			t.Errorf("%s: %v, want %q", what, err, c.want)
 		}
 		n++
-		if f.a.work != work || f.a.layers.Load() != layers || f.a.RefusedBundles() != n {
-			t.Fatalf("%s: something changed, or it is not counted (%d of %d)", what, f.a.RefusedBundles(), n)
+		if f.a.work != work || f.a.layers.Load() != layers || f.a.Refused()["bundles"] != n {
+			t.Fatalf("%s: something changed, or it is not counted (%d of %d)", what, f.a.Refused()["bundles"], n)
 		}
 		if state, reason := f.board("bundle"); state != "degraded" || !strings.Contains(reason, work.ref) {
 			t.Errorf("%s: told as %s %s", what, state, reason)
@@ -219,7 +219,7 @@ func TestOneOwner(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for f.a.RefusedBundles() == 0 { // what housekeeping does once a second
+		for f.a.Refused()["bundles"] == 0 { // what housekeeping does once a second
 			f.a.bundleGiven(t.Context())
 			time.Sleep(time.Millisecond)
 		}

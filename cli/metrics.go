@@ -22,6 +22,7 @@ type metrics struct {
 	stages func() []funnel.StageCounts // of that agent; nil without one
 	seen   func() uint64
 	sensed func() map[string]map[string]health.Count // by sensor and class
+	denied func() map[string]uint64                  // by what: orders, bundles
 }
 
 var (
@@ -32,6 +33,7 @@ var (
 	componentUp = desc("component_up", "1 on, 0.5 degraded, 0 off.", "component")
 	counts      = desc("count", "What the brain has done and holds.", "what")
 	sensed      = desc("sensor_facts_total", "Facts by what the sensor did with them: seen, filtered, lost.", "sensor", "class", "outcome")
+	denied      = desc("refused_total", "Orders and bundles that the agent of this process did not believe.", "what")
 	agentSeen   = desc("agent_events_total", "Events the agent of this process took.")
 )
 
@@ -41,7 +43,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{stageItems, stageTime, stageBusy, lostEvents, componentUp, counts, agentSeen, sensed} {
+	for _, d := range []*prometheus.Desc{stageItems, stageTime, stageBusy, lostEvents, componentUp, counts, agentSeen, sensed, denied} {
 		c <- d
 	}
 }
@@ -69,6 +71,9 @@ func (m *metrics) Collect(c chan<- prometheus.Metric) {
 	}
 	if m.stages != nil {
 		total(agentSeen, m.seen())
+		for what, n := range m.denied() {
+			total(denied, n, what)
+		}
 		for name, classes := range m.sensed() {
 			for class, n := range classes {
 				for outcome, n := range map[string]uint64{"seen": n.Seen, "filtered": n.Filtered, "lost": n.Lost} {

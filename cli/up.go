@@ -178,7 +178,7 @@ func run(cmd *cobra.Command, g *global, withAgent bool, at where) error {
 			}
 			host.Ready(cmd.OutOrStdout(), "this host", board)
 		})
-		shown.tenant, shown.stages, shown.seen, shown.sensed = string(localTenant), a.Stages, a.Seen, a.Sensed
+		shown.tenant, shown.stages, shown.seen, shown.sensed, shown.denied = string(localTenant), a.Stages, a.Seen, a.Sensed, a.Refused
 		start("agent", a.Run)
 	} else if out != nil {
 		host.ReadyJSON(out, board)
