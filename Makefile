@@ -36,15 +36,10 @@ test: build ## all tests; those that need root run when root and skip, saying so
 	go vet ./...
 	go test ./...
 
-<<<<<<< HEAD
-# Packages whose goroutines share state. proving and the sensors of files, logs and
-# inventory are left to `make test`: one goroutine each, and they wait for the kernel. Kills of a process prove what is on disk, not who shares memory.
-RACE := ./event/... ./funnel ./health ./spool ./bundle ./identity ./intel/... ./decide ./bus ./graph ./ledger ./archive ./behaviour ./brain ./agent ./api/... ./respond ./network ./file ./sense/kernel ./sense/packet ./cli
-=======
 # Packages whose goroutines share state. The sensors that wait for the kernel are left to
-# `make test`, and to both roles composed: the detector slows them below its storms. Kills of a process prove what is on disk, not who shares memory.
+# `make test`, and to both roles composed: the detector slows them below its storms. Kills of a
+# process prove what is on disk, not who shares memory.
 RACE := ./event/... ./funnel ./health ./spool ./bundle ./identity ./intel/... ./decide ./bus ./graph ./ledger ./archive ./behaviour ./brain ./agent ./api/... ./respond ./network ./file ./sense/packet ./cli
->>>>>>> 8f949c1 (make: kills are not tried under the race detector)
 
 .PHONY: race
 race: ## tests of the packages with shared state, and agent and brain composed, under the race detector
