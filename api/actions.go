@@ -43,11 +43,7 @@ func (s *Server) actionOps() {
 	}
 	register(s, operation{method: http.MethodGet, path: "/v1/actions", id: "listActions", tag: tag, need: access.Read, summary: "List what was ordered and where it stands"},
 		func(ctx context.Context, in *list) (*body[Page[Action]], error) {
-			t, err := s.of(ctx, in.In)
-			if err != nil {
-				return nil, err
-			}
-			found, next, err := s.back.Actions(ctx, t, ledger.ActionQuery{
+			found, next, err := s.back.Actions(ctx, in.tenant(), ledger.ActionQuery{
 				Host: in.Host, Incident: in.Incident, Kind: action.Kind(in.Kind), Since: in.Since, Until: in.Until, Page: in.page(),
 				States: each(in.State, func(v string) action.State { return action.State(v) }),
 			})
@@ -55,11 +51,7 @@ func (s *Server) actionOps() {
 		})
 	register(s, operation{method: http.MethodGet, path: "/v1/actions/{id}", id: "getAction", tag: tag, need: access.Read, summary: "Show an action with its steps", errors: []int{http.StatusNotFound}},
 		func(ctx context.Context, in *actionIn) (*body[ActionDetail], error) {
-			t, err := s.of(ctx, in.In)
-			if err != nil {
-				return nil, err
-			}
-			rec, steps, err := s.back.Action(ctx, t, in.ID)
+			rec, steps, err := s.back.Action(ctx, in.tenant(), in.ID)
 			if err != nil {
 				return nil, err
 			}
@@ -70,18 +62,10 @@ func (s *Server) actionOps() {
 	register(s, operation{method: http.MethodPost, path: "/v1/actions/{id}/undo", id: "undoAction", tag: tag, need: access.Respond, status: http.StatusAccepted, summary: "Take an action back",
 		text: "The host does it and reports; the action's state tells when.", errors: []int{http.StatusNotFound}},
 		func(ctx context.Context, in *actionIn) (*body[Done], error) {
-			t, err := s.of(ctx, in.In)
-			if err != nil {
-				return nil, err
-			}
-			return answer(Done{true}), s.back.Undo(ctx, t, in.ID, who(ctx))
+			return answer(Done{true}), s.back.Undo(ctx, in.tenant(), in.ID, who(ctx))
 		})
 	register(s, operation{method: http.MethodPost, path: "/v1/off", id: "off", tag: tag, need: access.Respond, status: http.StatusAccepted, summary: "Ask every host to take everything back"},
 		func(ctx context.Context, in *In) (*body[Done], error) {
-			t, err := s.of(ctx, *in)
-			if err != nil {
-				return nil, err
-			}
-			return answer(Done{true}), s.back.Off(ctx, t, who(ctx))
+			return answer(Done{true}), s.back.Off(ctx, in.tenant(), who(ctx))
 		})
 }

@@ -227,19 +227,25 @@ func (s *Server) problem(ctx context.Context, operation string, err error) error
 	return huma.Error500InternalServerError("it failed inside; the brain's log says why at " + time.Now().UTC().Format(time.RFC3339))
 }
 
-// In is what every operation takes: over the host's own socket, whose data.
+// In is what every operation about a tenant's things takes.
 type In struct {
 	Tenant string `query:"tenant" maxLength:"64" doc:"Whose data. Only the host's own socket may choose; others get their own tenant's."`
+
+	as *access.Principal // who asks, in that tenant
 }
 
-// of is the tenant that an asker gets.
-func (s *Server) of(ctx context.Context, in In) (string, error) {
-	p, err := principal(ctx).In(in.Tenant)
+// Resolve implements huma.Resolver: it holds the asker to a tenant they may see.
+func (in *In) Resolve(c huma.Context) []error {
+	p, err := principal(c.Context()).In(in.Tenant)
 	if err != nil {
-		return "", err
+		return []error{huma.NewError(access.Status(err), err.Error())}
 	}
-	return p.Tenant, nil
+	in.as = p
+	return nil
 }
+
+// tenant is whose data the asker gets.
+func (in *In) tenant() string { return in.as.Tenant }
 
 // ListIn is what every list takes.
 type ListIn struct {

@@ -27,11 +27,7 @@ func (s *Server) findingOps() {
 	}
 	register(s, operation{method: http.MethodGet, path: "/v1/findings", id: "listFindings", tag: tag, need: access.Read, summary: "List findings by the time of the deed"},
 		func(ctx context.Context, in *list) (*body[Page[Finding]], error) {
-			t, err := s.of(ctx, in.In)
-			if err != nil {
-				return nil, err
-			}
-			found, next, err := s.back.Findings(ctx, t, ledger.FindingQuery{
+			found, next, err := s.back.Findings(ctx, in.tenant(), ledger.FindingQuery{
 				Grey: in.Grey, Host: in.Host, Layer: in.Layer, Stage: in.Stage, Rule: in.Rule, Incident: in.Incident, Text: in.Text,
 				Since: in.Since, Until: in.Until, Page: in.page(),
 			})
@@ -43,11 +39,7 @@ func (s *Server) findingOps() {
 	}
 	register(s, operation{method: http.MethodGet, path: "/v1/findings/{id}", id: "getFinding", tag: tag, need: access.Read, summary: "Show a finding", errors: []int{http.StatusNotFound}},
 		func(ctx context.Context, in *one) (*body[Finding], error) {
-			t, err := s.of(ctx, in.In)
-			if err != nil {
-				return nil, err
-			}
-			f, err := s.back.Finding(ctx, t, in.ID)
+			f, err := s.back.Finding(ctx, in.tenant(), in.ID)
 			if err != nil {
 				return nil, err
 			}

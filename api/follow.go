@@ -27,11 +27,7 @@ func (s *Server) followOp() {
 	op := s.describe(operation{method: http.MethodGet, path: "/v1/follow", id: "follow", tag: "Findings", need: access.Read, summary: "Findings, incidents and actions as they happen (server-sent events)",
 		text: "A follower that lags a thousand updates behind misses the next ones; lists have all."})
 	sse.Register(s.api, op, map[string]any{"finding": Finding{}, "incident": Incident{}, "action": Action{}, "beat": Beat{}}, func(ctx context.Context, in *In, send sse.Sender) {
-		t, err := s.of(ctx, *in)
-		if err != nil {
-			return
-		}
-		updates := s.back.Follow(ctx, t)
+		updates := s.back.Follow(ctx, in.tenant())
 		tick := time.NewTicker(beatEvery)
 		defer tick.Stop()
 		_ = send.Data(Beat{time.Now().UTC()})
@@ -45,11 +41,15 @@ func (s *Server) followOp() {
 				case u.Finding != nil:
 					err = send.Data(FindingOf(u.Finding, ""))
 				case u.Incident != nil:
-					err = send.Data(s.listed(ctx, t, u.Incident))
+					err = send.Data(s.listed(ctx, in.tenant(), u.Incident))
 				case u.Action != nil:
 					err = send.Data(ActionOf(u.Action))
 				}
 			case now := <-tick.C:
+				// Who was logged out, or may less by now, hears no more.
+				if p, lost := s.guard.Recheck(ctx, in.as); lost != nil || !p.May(access.Read) {
+					return
+				}
 				err = send.Data(Beat{now.UTC()})
 			}
 			if err != nil {

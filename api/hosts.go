@@ -56,14 +56,10 @@ type Invitation struct {
 func (s *Server) statusOps() {
 	register(s, operation{method: http.MethodGet, path: "/v1/status", id: "getStatus", tag: "Hosts", need: access.Read, summary: "The whole on one page: components, hosts, losses, counts"},
 		func(ctx context.Context, in *In) (*body[brain.Status], error) {
-			t, err := s.of(ctx, *in)
-			if err != nil {
-				return nil, err
-			}
 			st := s.back.Status(ctx)
 			mine := st.Hosts[:0:0]
 			for _, h := range st.Hosts {
-				if h.Tenant == t || principal(ctx).Via == access.ViaSocket {
+				if h.Tenant == in.tenant() || in.as.Via == access.ViaSocket {
 					mine = append(mine, h)
 				}
 			}
@@ -80,11 +76,7 @@ func (s *Server) hostOps() {
 	}
 	register(s, operation{method: http.MethodGet, path: "/v1/exposure", id: "getExposure", tag: "Network", need: access.Read, summary: "What each host was learned to offer and to use"},
 		func(ctx context.Context, in *exposed) (*body[[]Exposed], error) {
-			t, err := s.of(ctx, in.In)
-			if err != nil {
-				return nil, err
-			}
-			list, err := s.back.Exposure(ctx, t, in.Host)
+			list, err := s.back.Exposure(ctx, in.tenant(), in.Host)
 			return answer(each(list, exposedOf)), err
 		})
 	type lookup struct {
@@ -93,11 +85,7 @@ func (s *Server) hostOps() {
 	}
 	register(s, operation{method: http.MethodGet, path: "/v1/intel", id: "lookup", tag: "Intel", need: access.Read, summary: "What is known of an address, domain, URL, hash or fingerprint"},
 		func(ctx context.Context, in *lookup) (*body[brain.IntelAnswer], error) {
-			t, err := s.of(ctx, in.In)
-			if err != nil {
-				return nil, err
-			}
-			a, err := s.back.Intel(ctx, t, in.Value)
+			a, err := s.back.Intel(ctx, in.tenant(), in.Value)
 			return answer(a), err
 		})
 	type enroll struct {
@@ -110,15 +98,11 @@ func (s *Server) hostOps() {
 	}
 	register(s, operation{method: http.MethodPost, path: "/v1/enroll", id: "enroll", tag: "Hosts", need: access.Administer, status: http.StatusCreated, summary: "Invite a host to join"},
 		func(ctx context.Context, in *enroll) (*body[Invitation], error) {
-			t, err := s.of(ctx, in.In)
-			if err != nil {
-				return nil, err
-			}
 			life, err := time.ParseDuration(in.Body.Life)
 			if err != nil {
 				return nil, huma.Error400BadRequest("life: " + err.Error())
 			}
-			token, err := s.back.Enroll(ctx, t, in.Body.Host, in.Body.Group, life)
+			token, err := s.back.Enroll(ctx, in.tenant(), in.Body.Host, in.Body.Group, life)
 			return answer(Invitation{token}), err
 		})
 	s.bundleOp()
@@ -133,11 +117,7 @@ func (s *Server) bundleOp() {
 	op := s.describe(operation{method: http.MethodGet, path: "/v1/bundle", id: "getBundle", tag: "Hosts", need: access.Administer, summary: "The newest signed bundle of a group of hosts, as a file"})
 	op.Responses = map[string]*huma.Response{"200": {Description: "A bundle", Content: map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}}}
 	huma.Register(s.api, op, func(ctx context.Context, in *which) (*huma.StreamResponse, error) {
-		t, err := s.of(ctx, in.In)
-		if err != nil {
-			return nil, err
-		}
-		raw, err := s.back.Bundle(ctx, t, in.Group)
+		raw, err := s.back.Bundle(ctx, in.tenant(), in.Group)
 		if err != nil {
 			return nil, s.problem(ctx, op.OperationID, err)
 		}
@@ -155,11 +135,7 @@ func (s *Server) auditOps() {
 	}
 	register(s, operation{method: http.MethodGet, path: "/v1/audit", id: "listAudit", tag: "Audit", need: access.Administer, summary: "The newest entries of the audit chain, newest first"},
 		func(ctx context.Context, in *tail) (*body[[]AuditEntry], error) {
-			t, err := s.of(ctx, in.In)
-			if err != nil {
-				return nil, err
-			}
-			list, err := s.back.AuditTail(ctx, t, in.Limit)
+			list, err := s.back.AuditTail(ctx, in.tenant(), in.Limit)
 			return answer(each(list, func(e ledger.Entry) AuditEntry {
 				return AuditEntry{Seq: e.Seq, Time: e.At, Actor: e.Actor, Verb: e.Verb, Object: e.Object, Detail: e.Detail, Hash: e.Hash}
 			})), err

@@ -40,15 +40,11 @@ func (s *Server) huntOps() {
 	op := s.describe(o)
 	op.Responses = map[string]*huma.Response{"200": {Description: "Rows", Content: map[string]*huma.MediaType{ndjson: {Schema: &huma.Schema{Type: huma.TypeString}}}}}
 	huma.Register(s.api, op, func(ctx context.Context, in *hunt) (*huma.StreamResponse, error) {
-		t, err := s.of(ctx, in.In)
-		if err != nil {
-			return nil, err
-		}
 		limit := brain.HuntLimit{Rows: in.Body.Rows, Time: time.Duration(in.Body.Seconds * float64(time.Second))}
 		return &huma.StreamResponse{Body: func(c huma.Context) {
 			c.SetHeader("Content-Type", ndjson)
 			enc := json.NewEncoder(c.BodyWriter())
-			end, err := s.back.Hunt(ctx, t, in.Body.SQL, limit, func(row []any) error { return enc.Encode(row) })
+			end, err := s.back.Hunt(ctx, in.tenant(), in.Body.SQL, limit, func(row []any) error { return enc.Encode(row) })
 			if err != nil {
 				_ = enc.Encode(map[string]string{"error": err.Error()})
 				return
@@ -58,11 +54,7 @@ func (s *Server) huntOps() {
 	})
 	register(s, operation{method: http.MethodGet, path: "/v1/hunts", id: "listHunts", tag: tag, need: access.Read, summary: "List saved hunts"},
 		func(ctx context.Context, in *In) (*body[[]ledger.Hunt], error) {
-			t, err := s.of(ctx, *in)
-			if err != nil {
-				return nil, err
-			}
-			list, err := s.back.Hunts(ctx, t)
+			list, err := s.back.Hunts(ctx, in.tenant())
 			return answer(some(list)), err
 		})
 	type save struct {
@@ -75,11 +67,7 @@ func (s *Server) huntOps() {
 	}
 	register(s, operation{method: http.MethodPost, path: "/v1/hunts", id: "saveHunt", tag: tag, need: access.Annotate, summary: "Save a hunt"},
 		func(ctx context.Context, in *save) (*body[ledger.Hunt], error) {
-			t, err := s.of(ctx, in.In)
-			if err != nil {
-				return nil, err
-			}
-			h, err := s.back.SaveHunt(ctx, t, who(ctx), ledger.Hunt{ID: in.Body.ID, Name: in.Body.Name, Query: in.Body.Query})
+			h, err := s.back.SaveHunt(ctx, in.tenant(), who(ctx), ledger.Hunt{ID: in.Body.ID, Name: in.Body.Name, Query: in.Body.Query})
 			return answer(h), err
 		})
 	type drop struct {
@@ -88,11 +76,7 @@ func (s *Server) huntOps() {
 	}
 	register(s, operation{method: http.MethodDelete, path: "/v1/hunts/{id}", id: "dropHunt", tag: tag, need: access.Annotate, status: http.StatusOK, summary: "Forget a saved hunt", errors: []int{http.StatusNotFound}},
 		func(ctx context.Context, in *drop) (*body[Done], error) {
-			t, err := s.of(ctx, in.In)
-			if err != nil {
-				return nil, err
-			}
-			return answer(Done{true}), s.back.DropHunt(ctx, t, who(ctx), in.ID)
+			return answer(Done{true}), s.back.DropHunt(ctx, in.tenant(), who(ctx), in.ID)
 		})
 	s.recordingOp(tag)
 }
@@ -107,13 +91,9 @@ func (s *Server) recordingOp(tag string) {
 	op := s.describe(operation{method: http.MethodGet, path: "/v1/recording", id: "record", tag: tag, need: access.Administer, summary: "Take a recording of the events since a moment, for replay"})
 	op.Responses = map[string]*huma.Response{"200": {Description: "A recording", Content: map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}}}
 	huma.Register(s.api, op, func(ctx context.Context, in *recording) (*huma.StreamResponse, error) {
-		t, err := s.of(ctx, in.In)
-		if err != nil {
-			return nil, err
-		}
 		return &huma.StreamResponse{Body: func(c huma.Context) {
 			c.SetHeader("Content-Type", "application/octet-stream")
-			if err := s.back.Record(ctx, t, in.Since, c.BodyWriter()); err != nil {
+			if err := s.back.Record(ctx, in.tenant(), in.Since, c.BodyWriter()); err != nil {
 				s.log.Warn("recording broken off", "error", err)
 				panic(http.ErrAbortHandler)
 			}

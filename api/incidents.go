@@ -64,15 +64,11 @@ func (s *Server) incidentOps() {
 	}
 	register(s, operation{method: http.MethodGet, path: "/v1/incidents", id: "listIncidents", tag: tag, need: access.Read, summary: "List intrusions"},
 		func(ctx context.Context, in *list) (*body[Page[Incident]], error) {
-			t, err := s.of(ctx, in.In)
-			if err != nil {
-				return nil, err
-			}
 			sort := ledger.IncidentSort(in.Sort)
 			if in.Sort == "updated" {
 				sort = ledger.ByUpdate
 			}
-			found, next, err := s.back.Incidents(ctx, t, ledger.IncidentQuery{
+			found, next, err := s.back.Incidents(ctx, in.tenant(), ledger.IncidentQuery{
 				State: in.State, Status: in.Status, Host: in.Host, Assignee: in.Assignee, Text: in.Text, Score: in.Score,
 				Since: in.Since, Until: in.Until, Sort: sort, Page: in.page(),
 			})
@@ -102,11 +98,7 @@ func (s *Server) incidentOps() {
 	s.incidentChanges(tag)
 	register(s, operation{method: http.MethodGet, path: "/v1/trace/{id}", id: "trace", tag: tag, need: access.Read, summary: "Lead a finding or an incident back to its entry", errors: []int{http.StatusNotFound}},
 		func(ctx context.Context, in *incidentIn) (*body[Story], error) {
-			t, err := s.of(ctx, in.In)
-			if err != nil {
-				return nil, err
-			}
-			st, err := s.back.Trace(ctx, t, in.ID)
+			st, err := s.back.Trace(ctx, in.tenant(), in.ID)
 			if err != nil {
 				return nil, err
 			}
@@ -122,11 +114,7 @@ func whole(x ledger.ListedIncident) *versioned[Incident] {
 func incident[O any](s *Server, path, id, summary string, f func(ctx context.Context, tenant, id string) (*O, error)) {
 	register(s, operation{method: http.MethodGet, path: "/v1/incidents/{id}" + path, id: id, tag: "Incidents", need: access.Read, summary: summary, errors: []int{http.StatusNotFound}},
 		func(ctx context.Context, in *incidentIn) (*O, error) {
-			t, err := s.of(ctx, in.In)
-			if err != nil {
-				return nil, err
-			}
-			return f(ctx, t, in.ID)
+			return f(ctx, in.tenant(), in.ID)
 		})
 }
 
@@ -143,11 +131,7 @@ func (s *Server) incidentChanges(tag string) {
 	register(s, operation{method: http.MethodPatch, path: "/v1/incidents/{id}", id: "changeIncident", tag: tag, need: access.Annotate, summary: "Change status or assignee",
 		text: "Name the version that the change rests on; when somebody was faster the answer is 409 and nothing changed.", errors: []int{http.StatusNotFound, http.StatusConflict}},
 		func(ctx context.Context, in *change) (*versioned[Incident], error) {
-			t, err := s.of(ctx, in.In)
-			if err != nil {
-				return nil, err
-			}
-			x, err := s.back.Incident(ctx, t, in.ID)
+			x, err := s.back.Incident(ctx, in.tenant(), in.ID)
 			if err != nil {
 				return nil, err
 			}
@@ -164,7 +148,7 @@ func (s *Server) incidentChanges(tag string) {
 			if in.Body.Assignee != nil {
 				d.Assignee = *in.Body.Assignee
 			}
-			if x, err = s.back.SetDesk(ctx, t, x.Id, who(ctx), of, d.Status, d.Assignee); err != nil {
+			if x, err = s.back.SetDesk(ctx, in.tenant(), x.Id, who(ctx), of, d.Status, d.Assignee); err != nil {
 				return nil, err
 			}
 			return whole(x), nil
@@ -177,11 +161,7 @@ func (s *Server) incidentChanges(tag string) {
 	}
 	register(s, operation{method: http.MethodPost, path: "/v1/incidents/{id}/notes", id: "addNote", tag: tag, need: access.Annotate, status: http.StatusCreated, summary: "Write beside an incident", errors: []int{http.StatusNotFound}},
 		func(ctx context.Context, in *note) (*body[ledger.Note], error) {
-			t, err := s.of(ctx, in.In)
-			if err != nil {
-				return nil, err
-			}
-			n, err := s.back.AddNote(ctx, t, in.ID, who(ctx), in.Body.Text)
+			n, err := s.back.AddNote(ctx, in.tenant(), in.ID, who(ctx), in.Body.Text)
 			return answer(n), err
 		})
 }

@@ -249,20 +249,12 @@ func (s *Server) userOps() {
 	}
 	register(s, operation{method: http.MethodGet, path: "/v1/users", id: "listUsers", tag: tag, need: access.Administer, summary: "List users with their ways in"},
 		func(ctx context.Context, in *In) (*body[[]access.Person], error) {
-			p, err := principal(ctx).In(in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			list, err := g.Users(ctx, p)
+			list, err := g.Users(ctx, in.as)
 			return answer(some(list)), err
 		})
 	register(s, operation{method: http.MethodGet, path: "/v1/user-names", id: "listUserNames", tag: tag, need: access.Annotate, summary: "List whom an incident can be given to"},
 		func(ctx context.Context, in *In) (*body[[]string], error) {
-			p, err := principal(ctx).In(in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			list, err := g.Names(ctx, p)
+			list, err := g.Names(ctx, in.as)
 			return answer(some(list)), err
 		})
 	type invite struct {
@@ -271,11 +263,7 @@ func (s *Server) userOps() {
 	}
 	register(s, operation{method: http.MethodPost, path: "/v1/users", id: "inviteUser", tag: tag, need: access.Administer, status: http.StatusCreated, summary: "Invite a user by a one-time link"},
 		func(ctx context.Context, in *invite) (*body[*access.NewLink], error) {
-			p, err := principal(ctx).In(in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			k, err := g.Invite(ctx, p, in.Body)
+			k, err := g.Invite(ctx, in.as, in.Body)
 			return answer(k), err
 		})
 	type change struct {
@@ -284,37 +272,21 @@ func (s *Server) userOps() {
 	}
 	register(s, operation{method: http.MethodPatch, path: "/v1/users/{name}", id: "changeUser", tag: tag, need: access.Administer, summary: "Change a user's role, raw permission, or disable them; their sessions end"},
 		func(ctx context.Context, in *change) (*body[Done], error) {
-			p, err := principal(ctx).In(in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			return answer(Done{true}), g.Change(ctx, p, in.Name, in.Body)
+			return answer(Done{true}), g.Change(ctx, in.as, in.Name, in.Body)
 		})
 	register(s, operation{method: http.MethodPost, path: "/v1/users/{name}/recover", id: "recoverUser", tag: tag, need: access.Administer, status: http.StatusCreated, summary: "Make a one-time link for a user who lost their way in",
 		text: "Over the host's own socket also for a name that nobody has: that makes a new admin."},
 		func(ctx context.Context, in *user) (*body[*access.NewLink], error) {
-			p, err := principal(ctx).In(in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			k, err := g.Recover(ctx, p, in.Name)
+			k, err := g.Recover(ctx, in.as, in.Name)
 			return answer(k), err
 		})
 	register(s, operation{method: http.MethodGet, path: "/v1/links", id: "listLinks", tag: tag, need: access.Administer, summary: "List the one-time links that still work"},
 		func(ctx context.Context, in *In) (*body[[]ledger.Link], error) {
-			p, err := principal(ctx).In(in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			list, err := g.Links(ctx, p)
+			list, err := g.Links(ctx, in.as)
 			return answer(some(list)), err
 		})
 	register(s, operation{method: http.MethodDelete, path: "/v1/links/{name}", id: "cancelLinks", tag: tag, need: access.Administer, status: http.StatusOK, summary: "End the one-time links of a user"},
 		func(ctx context.Context, in *user) (*body[Done], error) {
-			p, err := principal(ctx).In(in.Tenant)
-			if err != nil {
-				return nil, err
-			}
-			return answer(Done{true}), g.CancelLinks(ctx, p, in.Name)
+			return answer(Done{true}), g.CancelLinks(ctx, in.as, in.Name)
 		})
 }
