@@ -173,6 +173,7 @@ func (b *Brain) Enroll(_ context.Context, tenant, host, group string, life time.
 func (b *Brain) Status(context.Context) Status {
 	st := Status{Role: "brain", Started: b.start, Components: b.opt.Board.Components(), Lost: b.opt.Board.LossTotals(), Hosts: b.hosts.status(), Counts: map[string]uint64{}}
 	st.Counts["refused.messages"], st.Counts["refused.undecodable"] = b.refused.Load(), b.undecoded.Load()
+	st.Counts["findings.unlisted"] = b.index.passed.Load()
 	st.Counts["archive.doubles"] = b.store.Stats.Doubles.Load()
 	for t, w := range b.workers {
 		st.Counts["events"] += w.counts.events.Load()

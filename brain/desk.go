@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nuid"
@@ -22,9 +23,11 @@ import (
 // index brings findings into the ledger's lists, many in one commit. Safe for many
 // goroutines.
 type index struct {
+	wake   chan struct{} // holds one
+	passed atomic.Uint64 // findings that no list shows, since start
+
 	mu   sync.Mutex // guards wait
 	wait []indexed
-	wake chan struct{} // holds one
 }
 
 type indexed struct {
@@ -32,8 +35,8 @@ type indexed struct {
 	finding *verdict.Finding
 }
 
-// indexEvery is how long findings gather for one commit, and indexMost how many wait: a
-// storm of findings past that stands in the archive alone until the next start.
+// indexEvery is how long findings gather for one commit, and indexMost how many wait:
+// those of a storm past that are counted, and stand in the archive alone.
 const (
 	indexEvery = 20 * time.Millisecond
 	indexMost  = 100_000
@@ -45,6 +48,8 @@ func (x *index) put(tenant string, f *verdict.Finding) {
 	x.mu.Lock()
 	if len(x.wait) < indexMost {
 		x.wait = append(x.wait, indexed{tenant, f})
+	} else {
+		x.passed.Add(1)
 	}
 	x.mu.Unlock()
 	select {
@@ -84,22 +89,28 @@ func (b *Brain) keepIndex(ctx context.Context) {
 	}
 }
 
+// writeIndex lists what waits.
 func (b *Brain) writeIndex(ctx context.Context) {
 	list := b.index.take()
-	if len(list) == 0 {
-		return
+	if err := b.list(ctx, list); err != nil {
+		b.index.passed.Add(uint64(len(list)))
+		b.opt.Log.Error("findings are not listed", "count", len(list), "error", err)
 	}
-	err := b.commit(ctx, "list findings", func(tx *ledger.Tx) error {
-		for _, x := range list {
+}
+
+// list makes findings ones that lists show, in one commit.
+func (b *Brain) list(ctx context.Context, findings []indexed) error {
+	if len(findings) == 0 {
+		return nil
+	}
+	return b.commit(ctx, "list findings", func(tx *ledger.Tx) error {
+		for _, x := range findings {
 			if err := tx.PutFinding(x.tenant, x.finding); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	if err != nil && ctx.Err() == nil {
-		b.opt.Log.Error("findings are not listed", "count", len(list), "error", err)
-	}
 }
 
 // fillIndex lists again what the archive holds, when a tenant has no list: that of an
@@ -108,15 +119,22 @@ func (b *Brain) fillIndex(ctx context.Context, tenant string) error {
 	if list, _, err := b.Findings(ctx, tenant, ledger.FindingQuery{Grey: true, Page: ledger.Page{Limit: 1}}); err != nil || len(list) > 0 {
 		return err
 	}
+	var some []indexed
 	for ev, err := range b.store.Scan(ctx, tenant, archive.Range{Kinds: []string{"finding"}}) {
 		if err != nil {
 			return err
 		}
 		if f := ev.GetFinding(); ev.Host == judgeHost && f.GetId() != "" {
-			b.index.put(tenant, f)
+			some = append(some, indexed{tenant, f})
+		}
+		if len(some) == 1000 {
+			if err := b.list(ctx, some); err != nil {
+				return err
+			}
+			some = some[:0]
 		}
 	}
-	return nil
+	return b.list(ctx, some)
 }
 
 // forgetFindings drops from the lists what the archive no longer keeps.
@@ -144,12 +162,8 @@ func (b *Brain) Findings(ctx context.Context, tenant string, q ledger.FindingQue
 }
 
 // Finding gives one.
-func (b *Brain) Finding(ctx context.Context, tenant, id string) (f ledger.ListedFinding, err error) {
-	err = b.view(ctx, func(tx *ledger.Tx) error {
-		f, err = tx.Finding(tenant, id)
-		return err
-	})
-	return f, err
+func (b *Brain) Finding(ctx context.Context, tenant, id string) (ledger.ListedFinding, error) {
+	return look(ctx, b, func(tx *ledger.Tx) (ledger.ListedFinding, error) { return tx.Finding(tenant, id) })
 }
 
 // Incidents lists, with the cursor of the next page.
@@ -162,30 +176,18 @@ func (b *Brain) Incidents(ctx context.Context, tenant string, q ledger.IncidentQ
 }
 
 // Incident finds one by its id or by that of an incident merged into it.
-func (b *Brain) Incident(ctx context.Context, tenant, id string) (inc ledger.ListedIncident, err error) {
-	err = b.view(ctx, func(tx *ledger.Tx) error {
-		inc, err = tx.OnDesk(tenant, id)
-		return err
-	})
-	return inc, err
+func (b *Brain) Incident(ctx context.Context, tenant, id string) (ledger.ListedIncident, error) {
+	return look(ctx, b, func(tx *ledger.Tx) (ledger.ListedIncident, error) { return tx.OnDesk(tenant, id) })
 }
 
 // History tells how the judge came to see an incident as it is, oldest first.
-func (b *Brain) History(ctx context.Context, tenant, id string) (out []ledger.Change, err error) {
-	err = b.view(ctx, func(tx *ledger.Tx) error {
-		out, err = tx.History(tenant, id)
-		return err
-	})
-	return out, err
+func (b *Brain) History(ctx context.Context, tenant, id string) ([]ledger.Change, error) {
+	return look(ctx, b, func(tx *ledger.Tx) ([]ledger.Change, error) { return tx.History(tenant, id) })
 }
 
 // Notes lists what people wrote beside an incident.
-func (b *Brain) Notes(ctx context.Context, tenant, incident string) (out []ledger.Note, err error) {
-	err = b.view(ctx, func(tx *ledger.Tx) error {
-		out, err = tx.Notes(tenant, incident)
-		return err
-	})
-	return out, err
+func (b *Brain) Notes(ctx context.Context, tenant, incident string) ([]ledger.Note, error) {
+	return look(ctx, b, func(tx *ledger.Tx) ([]ledger.Note, error) { return tx.Notes(tenant, incident) })
 }
 
 // SetDesk changes status and assignee; of is the version that the change rests on.
@@ -249,12 +251,8 @@ func (b *Brain) Action(ctx context.Context, tenant, id string) (rec *action.Reco
 }
 
 // Hunts lists the saved ones.
-func (b *Brain) Hunts(ctx context.Context, tenant string) (out []ledger.Hunt, err error) {
-	err = b.view(ctx, func(tx *ledger.Tx) error {
-		out, err = tx.Hunts(tenant)
-		return err
-	})
-	return out, err
+func (b *Brain) Hunts(ctx context.Context, tenant string) ([]ledger.Hunt, error) {
+	return look(ctx, b, func(tx *ledger.Tx) ([]ledger.Hunt, error) { return tx.Hunts(tenant) })
 }
 
 // SaveHunt keeps a query under a name; an empty id makes a new one.
@@ -284,9 +282,14 @@ func (b *Brain) DropHunt(ctx context.Context, tenant, who, id string) error {
 }
 
 // AuditTail lists the newest entries of the audit chain, newest first.
-func (b *Brain) AuditTail(ctx context.Context, tenant string, n int) (out []ledger.Entry, err error) {
+func (b *Brain) AuditTail(ctx context.Context, tenant string, n int) ([]ledger.Entry, error) {
+	return look(ctx, b, func(tx *ledger.Tx) ([]ledger.Entry, error) { return tx.AuditTail(tenant, n) })
+}
+
+// look reads one thing of the ledger.
+func look[T any](ctx context.Context, b *Brain, f func(*ledger.Tx) (T, error)) (out T, err error) {
 	err = b.view(ctx, func(tx *ledger.Tx) error {
-		out, err = tx.AuditTail(tenant, n)
+		out, err = f(tx)
 		return err
 	})
 	return out, err

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -251,30 +252,48 @@ func facts(g *graph.Graph, n *graph.Node) map[string]string {
 	return out
 }
 
-// Picture draws an incident's attack graph from what the graph knows now, or gives the
-// last one kept when the graph has forgotten.
+// Picture gives an incident's attack graph, at most drawEvery old: the judge, whose
+// goroutine draws, is not there for whoever asks often.
 func (b *Brain) Picture(ctx context.Context, tenant, id string) (*Picture, error) {
 	inc, err := b.Incident(ctx, tenant, id)
 	if err != nil {
 		return nil, err
 	}
-	p, err := b.drawNow(ctx, tenant, inc.Incident)
+	kept, err := b.keptPicture(ctx, tenant, inc.Id)
+	if err != nil || kept != nil && time.Since(kept.At) < drawEvery {
+		return kept, err
+	}
+	return b.redraw(ctx, tenant, inc.Incident, kept)
+}
+
+// keptPicture is the last one; nil when there is none that can be read.
+func (b *Brain) keptPicture(ctx context.Context, tenant, incident string) (*Picture, error) {
+	body, err := look(ctx, b, func(tx *ledger.Tx) ([]byte, error) { return tx.Picture(tenant, incident) })
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	p := &Picture{}
+	if err != nil || json.Unmarshal(body, p) != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// redraw draws what the graph knows now and keeps it, unless the graph has forgotten
+// some of what is kept.
+func (b *Brain) redraw(ctx context.Context, tenant string, inc *verdict.Incident, kept *Picture) (*Picture, error) {
+	p, err := b.drawNow(ctx, tenant, inc)
 	if err != nil {
 		return nil, err
 	}
-	var body []byte
-	err = b.ledger.View(ctx, func(tx *ledger.Tx) error {
-		body, err = tx.Picture(tenant, inc.Id)
-		return err
-	})
+	if kept != nil && len(kept.Nodes) > len(p.Nodes) {
+		kept.At, p = p.At, kept
+	}
+	body, err := json.Marshal(p)
 	if err != nil {
-		return p, nil // none was kept
+		return nil, err
 	}
-	kept := &Picture{}
-	if err := json.Unmarshal(body, kept); err != nil || len(kept.Nodes) <= len(p.Nodes) {
-		return p, nil
-	}
-	return kept, nil
+	return p, b.commit(ctx, "picture", func(tx *ledger.Tx) error { return tx.PutPicture(tenant, inc.Id, p.At, body) })
 }
 
 func (b *Brain) drawNow(ctx context.Context, tenant string, inc *verdict.Incident) (p *Picture, err error) {
@@ -332,13 +351,9 @@ func (b *Brain) keepPicture(ctx context.Context, tenant, id string) error {
 	if err != nil {
 		return err
 	}
-	p, err := b.drawNow(ctx, tenant, inc.Incident)
-	if err != nil {
-		return err
+	kept, err := b.keptPicture(ctx, tenant, inc.Id)
+	if err == nil {
+		_, err = b.redraw(ctx, tenant, inc.Incident, kept)
 	}
-	body, err := json.Marshal(p)
-	if err != nil {
-		return err
-	}
-	return b.commit(ctx, "picture", func(tx *ledger.Tx) error { return tx.PutPicture(tenant, inc.Id, p.At, body) })
+	return err
 }

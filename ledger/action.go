@@ -95,14 +95,11 @@ func (t *Tx) putAction(rec *action.Record) error {
 
 // Action gives one.
 func (t *Tx) Action(tenant, id string) (*action.Record, error) {
-	out, err := t.actions("WHERE tenant = ? AND id = ?", tenant, id)
-	if err == nil && len(out) == 0 {
-		err = ErrNotFound
-	}
+	rec, err := only(t.actions("WHERE tenant = ? AND id = ?", tenant, id))
 	if err != nil {
 		return nil, fmt.Errorf("action %s: %w", id, err)
 	}
-	return &out[0], nil
+	return &rec, nil
 }
 
 // ActionQuery chooses actions; an empty field does not narrow.

@@ -79,7 +79,7 @@ func incidents(t *testing.T, l *Ledger) {
 		return errors.Join(tx.PutIncident(other, "", t0), tx.PutIncident(foreign, "", t0))
 	})
 	view(t, l, func(tx *Tx) error {
-		got, err := tx.Incident("acme", "i-1")
+		got, err := tx.OnDesk("acme", "i-1")
 		if err != nil || got.Title != "Web shell" || len(got.Hosts) != 2 {
 			t.Errorf("incident %v, %v", got, err)
 		}
@@ -106,7 +106,7 @@ func incidents(t *testing.T, l *Ledger) {
 		if id, err := tx.IncidentOf("acme", "f-2"); id != "i-1" || err != nil {
 			t.Errorf("finding f-2 is of %q, %v", id, err)
 		}
-		if _, err := tx.Incident("acme", "i-9"); !errors.Is(err, ErrNotFound) {
+		if _, err := tx.OnDesk("acme", "i-9"); !errors.Is(err, ErrNotFound) {
 			t.Errorf("unknown: %v", err)
 		}
 		if _, err := tx.History("acme", "i-9"); !errors.Is(err, ErrNotFound) {
@@ -135,7 +135,7 @@ func merges(t *testing.T, l *Ledger) {
 	put("a", []string{"b", "c"}, "f-a", "f-b", "f-c")
 	view(t, l, func(tx *Tx) error {
 		for _, id := range []string{"a", "b", "c"} {
-			if got, err := tx.Incident("acme", id); err != nil || got.Id != "a" {
+			if got, err := tx.OnDesk("acme", id); err != nil || got.Id != "a" {
 				t.Errorf("%s is %v, %v", id, got, err)
 			}
 			if of, err := tx.IncidentOf("acme", "f-"+id); of != "a" || err != nil {
@@ -155,7 +155,7 @@ func merges(t *testing.T, l *Ledger) {
 	})
 	put("c", nil, "f-c") // split off again
 	view(t, l, func(tx *Tx) error {
-		if got, err := tx.Incident("acme", "c"); err != nil || got.Id != "c" {
+		if got, err := tx.OnDesk("acme", "c"); err != nil || got.Id != "c" {
 			t.Errorf("c after the split: %v, %v", got, err)
 		}
 		if hist, _ := tx.History("acme", "c"); len(hist) != 2 {
@@ -427,7 +427,7 @@ func hostileText(t *testing.T, l *Ledger) {
 			return tx.PutIncident(&verdict.Incident{Id: s, Tenant: "acme", Title: strings.ToValidUTF8(s, "?"), Findings: []string{strings.ToValidUTF8(s, "?")}}, s, t0)
 		})
 		view(t, l, func(tx *Tx) error {
-			got, err := tx.Incident("acme", s)
+			got, err := tx.OnDesk("acme", s)
 			if err != nil || got.Id != s {
 				t.Errorf("%.20q came back as %v, %v", s, got, err)
 			}

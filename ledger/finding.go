@@ -95,14 +95,11 @@ func (t *Tx) Findings(tenant string, q FindingQuery) (out []ListedFinding, next 
 
 // Finding gives one by its id.
 func (t *Tx) Finding(tenant, id string) (ListedFinding, error) {
-	out, err := t.findings(selectFindings+" WHERE f.tenant = ? AND f.id = ?", []any{tenant, id})
-	if err == nil && len(out) == 0 {
-		err = ErrNotFound
-	}
+	f, err := only(t.findings(selectFindings+" WHERE f.tenant = ? AND f.id = ?", []any{tenant, id}))
 	if err != nil {
-		return ListedFinding{}, fmt.Errorf("finding %s: %w", id, err)
+		return f, fmt.Errorf("finding %s: %w", id, err)
 	}
-	return out[0], nil
+	return f, nil
 }
 
 func (t *Tx) findings(query string, args []any) (out []ListedFinding, err error) {

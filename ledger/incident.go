@@ -105,17 +105,6 @@ func (t *Tx) mergeInto(inc *verdict.Incident) error {
 	return err
 }
 
-// Incident gives one by its id or by that of an incident merged into it.
-func (t *Tx) Incident(tenant, id string) (*verdict.Incident, error) {
-	var body []byte
-	err := t.row(`SELECT body FROM incidents WHERE tenant = ? AND id = COALESCE((SELECT id FROM incident_aliases WHERE tenant = ? AND alias = ?), ?)`,
-		[]any{tenant, tenant, id, id}, &body)
-	if err != nil {
-		return nil, fmt.Errorf("incident %s: %w", id, err)
-	}
-	return decodeIncident(body)
-}
-
 // IncidentOf gives the id of the incident that a finding belongs to.
 func (t *Tx) IncidentOf(tenant, finding string) (id string, err error) {
 	if err := t.row("SELECT id FROM incident_findings WHERE tenant = ? AND finding = ?", []any{tenant, finding}, &id); err != nil {
@@ -198,14 +187,11 @@ func (t *Tx) Incidents(tenant string, q IncidentQuery) (out []ListedIncident, ne
 // OnDesk gives one incident, by its id or by that of one merged into it, with what
 // people say of it.
 func (t *Tx) OnDesk(tenant, id string) (ListedIncident, error) {
-	out, err := t.incidents(selectIncidents+` WHERE i.tenant = ? AND i.id = COALESCE((SELECT id FROM incident_aliases WHERE tenant = ? AND alias = ?), ?)`, []any{tenant, tenant, id, id})
-	if err == nil && len(out) == 0 {
-		err = ErrNotFound
-	}
+	inc, err := only(t.incidents(selectIncidents+` WHERE i.tenant = ? AND i.id = COALESCE((SELECT id FROM incident_aliases WHERE tenant = ? AND alias = ?), ?)`, []any{tenant, tenant, id, id}))
 	if err != nil {
-		return ListedIncident{}, fmt.Errorf("incident %s: %w", id, err)
+		return inc, fmt.Errorf("incident %s: %w", id, err)
 	}
-	return out[0], nil
+	return inc, nil
 }
 
 func (t *Tx) incidents(query string, args []any) (out []ListedIncident, err error) {

@@ -134,3 +134,15 @@ func cut[T any](rows []T, p Page, place func(T) cursor) ([]T, string) {
 	}
 	return rows[:n], place(rows[n-1]).String()
 }
+
+// only gives the one row of a list that was asked for by id; ErrNotFound without one.
+func only[T any](rows []T, err error) (T, error) {
+	if err == nil && len(rows) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return rows[0], nil
+}
