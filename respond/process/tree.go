@@ -59,6 +59,7 @@ type tree struct {
 	leaders map[int]bool    // pids of members: sessions and groups they may lead
 	others  map[int]bool    // none of ours; true: for good, as they are older or dead
 	missed  int             // in this pass: ended before they could be looked at
+	late    int             // in this pass: members first seen dead, whose children may live
 }
 
 // patience is how many passes that only missed somebody may follow one another: a chain
@@ -93,7 +94,7 @@ func Kill(ctx context.Context, pid int, start uint64, opt Options) (killed []Sta
 		if err != nil {
 			return t.stats()[:done], err
 		}
-		if t.missed > 0 && unsettled < patience {
+		if t.missed+t.late > 0 && unsettled < patience {
 			unsettled++
 			found++
 		}
@@ -162,7 +163,7 @@ func (t *tree) stats() []Stat {
 // also looks at all of /proc and once more at younger ones that were none of ours.
 func (t *tree) pass(thorough bool) (found int, err error) {
 	before := len(t.members)
-	t.missed = 0
+	t.missed, t.late = 0, 0
 	if err := t.take(t.root.pid, t.root.start); err != nil {
 		return 0, err
 	}
@@ -220,7 +221,7 @@ func (t *tree) takeOrphans(pids []int) error {
 		if s.Dead() && (t.leaders[s.SID] || t.leaders[s.PGID]) && !t.known[life{pid, s.Start}] {
 			t.known[life{pid, s.Start}] = true
 			t.others[pid] = true
-			t.missed++
+			t.late++
 			continue
 		}
 		if !t.marked(s) {
