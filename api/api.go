@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package api is the one door for people and programs: operations over HTTP with an
-// OpenAPI 3.1 document made from their types. The console and the command line use
-// nothing else.
+// OpenAPI 3.1 document made from their types. The command line uses nothing
+// else, and a console will not.
 //
 // In come requests, over the host's unix socket from root and the owner, and over TCP
 // from whom package access lets in; out go the words of words.go. It believes the

@@ -24,7 +24,7 @@ type Door struct {
 	Listen string `yaml:"listen"` // default 127.0.0.1:9311; off: no door
 	Cert   string `yaml:"cert"`   // PEM file; without cert and key only loopback is served
 	Key    string `yaml:"key"`
-	// Origins that browsers know the console by, such as https://ringwall.example.org;
+	// Origins that browsers know it by, such as https://ringwall.example.org;
 	// loopback needs none. One-time links begin with the first.
 	Origins []string          `yaml:"origins"`
 	Proxies []netip.Prefix    `yaml:"proxies"` // may tell the caller's address and scheme
@@ -44,51 +44,55 @@ func (d *Door) Validate() error {
 	}
 	host, _, err := net.SplitHostPort(d.Listen)
 	if err != nil {
-		return fmt.Errorf("console.listen %q: want HOST:PORT or off: %w", d.Listen, err)
+		return fmt.Errorf("api.listen %q: want HOST:PORT or off: %w", d.Listen, err)
 	}
 	if (d.Cert == "") != (d.Key == "") {
-		return errors.New("console: cert and key belong together; one is missing")
+		return errors.New("api: cert and key belong together; one is missing")
 	}
 	if a, err := netip.ParseAddr(host); d.Cert == "" && (err != nil || !a.IsLoopback()) {
-		return fmt.Errorf("console.listen %q is not loopback and there is no certificate: passwords would cross the network in the clear; set console.cert and console.key, or listen on 127.0.0.1 behind a proxy of yours", d.Listen)
+		return fmt.Errorf("api.listen %q is not loopback and there is no certificate: passwords would cross the network in the clear; set api.cert and api.key, or listen on 127.0.0.1 behind a proxy of yours", d.Listen)
 	}
 	return nil
 }
 
-// RunDoor serves the API and, below every other path, the console until ctx ends.
-func (s *Server) RunDoor(ctx context.Context, d Door, console http.Handler) error {
+// RunDoor serves the API until ctx ends.
+func (s *Server) RunDoor(ctx context.Context, d Door) error {
 	if err := d.Validate(); err != nil {
 		return err
 	}
 	l, err := net.Listen("tcp", d.Listen)
 	if err != nil {
-		return fmt.Errorf("console: %w; another program has the port: set console.listen to another, or off", err)
+		return fmt.Errorf("api: %w; another program has the port: set api.listen to another, or off", err)
 	}
 	if d.Cert != "" {
 		cert, err := tls.LoadX509KeyPair(d.Cert, d.Key)
 		if err != nil {
 			l.Close()
-			return fmt.Errorf("console: certificate: %w", err)
+			return fmt.Errorf("api: certificate: %w", err)
 		}
 		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
 	}
 	srv := &http.Server{
-		Handler: s.Web(console), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: s.Web(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
 	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("console: %w", err)
+		return fmt.Errorf("api: %w", err)
 	}
 	return nil
 }
 
+// noPages is what a browser is shown until there is a console.
+const noPages = `There are no pages here yet; the API answers under /v1/.
+A one-time link is used by POST /v1/links/redeem with {"secret": what stands behind its #, "name": …, "password": …}.`
+
 // Web is the handler of the door: who asks is found out first.
-func (s *Server) Web(console http.Handler) http.Handler {
+func (s *Server) Web() http.Handler {
 	return s.guard.Headers(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.URL.Path, "/v1/") {
-			console.ServeHTTP(w, r)
+			http.Error(w, noPages, http.StatusNotFound)
 			return
 		}
 		c, err := s.guard.Caller(r)

@@ -30,7 +30,7 @@ type called struct {
 func caller(ctx context.Context) (access.Caller, error) {
 	c, ok := ctx.Value(callerKey{}).(called)
 	if !ok {
-		return access.Caller{}, huma.Error403Forbidden("this is done in a browser, over the console's address; over the host's socket nobody logs in")
+		return access.Caller{}, huma.Error403Forbidden("this is done in a browser, over the API's own address; over the host's socket nobody logs in")
 	}
 	return c.caller, c.err
 }

@@ -14,11 +14,10 @@ import (
 	"github.com/ringwall/ringwall/api/access"
 	"github.com/ringwall/ringwall/brain"
 	"github.com/ringwall/ringwall/cli/host"
-	"github.com/ringwall/ringwall/console"
 	"github.com/ringwall/ringwall/health"
 )
 
-// doors opens the API: the unix socket, and TCP with the console. A port that is taken
+// doors opens the API: the unix socket, and TCP. A port that is taken
 // is no reason not to run.
 func doors(ctx context.Context, out io.Writer, b *brain.Brain, d api.Door, data string, board *health.Board, log *slog.Logger, start func(string, func(context.Context) error)) error {
 	key, err := access.KeyFile(filepath.Join(data, "identity", "access.key"))
@@ -43,15 +42,15 @@ func doors(ctx context.Context, out io.Writer, b *brain.Brain, d api.Door, data 
 	if d.Off() {
 		return nil
 	}
-	start("console", func(ctx context.Context) error {
-		if err := server.RunDoor(ctx, d, console.Handler()); err != nil {
-			board.Set("door.console", health.Degraded, err.Error())
+	start("api over TCP", func(ctx context.Context) error {
+		if err := server.RunDoor(ctx, d); err != nil {
+			board.Set("door.api", health.Degraded, err.Error())
 		}
 		return nil
 	})
 	switch link, err := guard.SetupLink(ctx, ""); {
 	case err == nil:
-		fmt.Fprintf(out, "the console has no admin yet; become it within an hour, once: %s\n", link.URL)
+		fmt.Fprintf(out, "the API has no admin yet; become it within an hour, once, by %s (docs/operate.md)\n", link.URL)
 	case !errors.Is(err, access.ErrConflict):
 		return err
 	}

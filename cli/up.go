@@ -39,12 +39,12 @@ type Config struct {
 	Brain brain.Config `yaml:"brain"`
 	// Metrics is the loopback address of /metrics and /health; "off" for none.
 	Metrics string `yaml:"metrics"`
-	// Console is where browsers and programs reach the API.
-	Console api.Door `yaml:"console"`
+	// API is where browsers and programs reach the API over TCP.
+	API api.Door `yaml:"api"`
 }
 
 func defaultConfig() Config {
-	return Config{Agent: agent.DefaultConfig(), Brain: brain.DefaultConfig(), Metrics: defaultMetrics, Console: api.Door{Listen: api.DefaultDoor}}
+	return Config{Agent: agent.DefaultConfig(), Brain: brain.DefaultConfig(), Metrics: defaultMetrics, API: api.Door{Listen: api.DefaultDoor}}
 }
 
 const defaultMetrics = "127.0.0.1:9310"
@@ -58,7 +58,7 @@ func (g *global) load(cmd *cobra.Command) (Config, error) {
 	if err := host.Decode(path, g.config == "", &cfg); err != nil {
 		return cfg, err
 	}
-	if err := errors.Join(cfg.Agent.Validate(), cfg.Brain.Validate(), cfg.Console.Validate()); err != nil {
+	if err := errors.Join(cfg.Agent.Validate(), cfg.Brain.Validate(), cfg.API.Validate()); err != nil {
 		return cfg, host.Locate(path, err)
 	}
 	return cfg, nil
@@ -158,7 +158,7 @@ func run(cmd *cobra.Command, g *global, withAgent bool, at where) error {
 		})
 	}
 	start("brain", b.Run)
-	if err := doors(ctx, cmd.OutOrStdout(), b, cfg.Console, data, board, log, start); err != nil {
+	if err := doors(ctx, cmd.OutOrStdout(), b, cfg.API, data, board, log, start); err != nil {
 		return err
 	}
 	if cfg.Brain.Listen != "" {

@@ -27,19 +27,19 @@ import (
 // vouches for and as what is its word alone, anew at each log-in: its users' names begin
 // with its own and a colon, and they have no other way in here.
 type Provider struct {
-	Name         string   // short and unchanging: part of user names
-	Label        string   // what the log-in page calls it; default Name
-	Tenant       string   // default "default"
-	Issuer       string   // https URL, as the provider spells it
-	ClientID     string   //
-	ClientSecret string   // "" for a public client
-	Scopes       []string // default openid profile email
-	NameClaim    string   // default preferred_username
-	RoleClaim    string   // default groups; dots go inside (realm_access.roles)
+	Name         string   `yaml:"name"`          // short and unchanging: part of user names
+	Label        string   `yaml:"label"`         // what the log-in page calls it; default Name
+	Tenant       string   `yaml:"tenant"`        // default "default"
+	Issuer       string   `yaml:"issuer"`        // https URL, as the provider spells it
+	ClientID     string   `yaml:"client_id"`     //
+	ClientSecret string   `yaml:"client_secret"` // "" for a public client
+	Scopes       []string `yaml:"scopes"`        // default openid profile email
+	NameClaim    string   `yaml:"name_claim"`    // default preferred_username
+	RoleClaim    string   `yaml:"role_claim"`    // default groups; dots go inside (realm_access.roles)
 	// Roles maps values of RoleClaim to roles; of several the highest counts, and without
 	// any nobody gets in.
-	Roles    map[string]Role
-	RawRoles []string // values of RoleClaim that give Raw
+	Roles    map[string]Role `yaml:"roles"`
+	RawRoles []string        `yaml:"raw_roles"` // values of RoleClaim that give Raw
 }
 
 func (p *Provider) setDefaults() {
