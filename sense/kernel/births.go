@@ -153,14 +153,14 @@ func (t *births) descendants(l life) []Descendant {
 		under uint32
 	}
 	var out []Descendant
-	for todo := []step{{top, l.pid}}; len(todo) > 0; todo = todo[1:] {
-		for c := range todo[0].b.children {
-			next := step{c, todo[0].under}
+	for queue := []step{{top, l.pid}}; len(queue) > 0; queue = queue[1:] {
+		for c := range queue[0].b.children {
+			next := step{c, queue[0].under}
 			if !c.ended {
 				out = append(out, Descendant{c.pid, c.start, next.under})
 				next.under = c.pid
 			}
-			todo = append(todo, next)
+			queue = append(queue, next)
 		}
 	}
 	return out

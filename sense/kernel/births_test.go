@@ -54,9 +54,9 @@ func TestBirths(t *testing.T) {
 		r := rand.New(rand.NewPCG(7, uint64(limit)))
 		b, s := newBirths(limit), &slow{map[life]life{}, nil, map[life]bool{}}
 		living := []life{{1, 1}}
-		for now := uint64(2); now < 4000; now++ {
+		for tick := uint64(2); tick < 4000; tick++ {
 			if i := r.IntN(len(living)); len(living) < 100 && r.IntN(20) < 11 {
-				c := life{uint32(now % 512), now} // pids come again
+				c := life{uint32(tick % 512), tick} // pids come again
 				if c.pid == 0 {
 					continue
 				}
@@ -68,7 +68,7 @@ func TestBirths(t *testing.T) {
 				s.ended[living[i]] = true
 				living = slices.Delete(living, i, i+1)
 			}
-			if now%50 != 0 {
+			if tick%50 != 0 {
 				continue
 			}
 			top := life{1, 1}
