@@ -29,8 +29,8 @@ var (
 )
 
 // leftOut are tests that say nothing about a kernel when the processor is emulated (costs),
-// or need a compiler or a corpus.
-const leftOut = "TestCost|TestObjectsAreFresh|Fuzz"
+// or need a compiler, the sources or a corpus.
+const leftOut = "TestCost|TestObjectsAreFresh|TestRecordVersion|Fuzz"
 
 // TestKernels boots each kernel package and holds it to the same: no program refused, two
 // chains whole, the agent's doctor speaks, the sensor's own tests pass.

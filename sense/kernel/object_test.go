@@ -5,6 +5,7 @@ package kernel
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -70,6 +71,14 @@ func shape(t *testing.T, path string) string {
 		out.WriteString(name + " " + m.Type.String() + " " + strconv.Itoa(int(m.KeySize)) + " " + strconv.Itoa(int(m.ValueSize)) + " " + strconv.Itoa(int(m.MaxEntries)) + "\n")
 	}
 	return out.String()
+}
+
+func TestRecordVersion(t *testing.T) {
+	source, err := os.ReadFile("bpf/records.h")
+	must(t, err)
+	if line := fmt.Sprintf("\n#define RECORD_VERSION %d\n", recordVersion); !strings.Contains(string(source), line) {
+		t.Errorf("bpf/records.h lacks%s", line)
+	}
 }
 
 // bpf/records.h asserts these sizes when it is compiled: a record of just that size is

@@ -8,8 +8,9 @@ import (
 	"fmt"
 )
 
-// The layout of bpf/records.h. A test compares the sizes with the object's BTF.
-const recordVersion = 1
+// The layout of bpf/records.h, whose RECORD_VERSION this is. Tests compare both, and the
+// sizes.
+const recordVersion = 2
 
 const (
 	recFork = 1 + iota

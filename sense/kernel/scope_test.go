@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -99,6 +100,35 @@ func TestShared(t *testing.T) {
 	if n != 2 {
 		t.Errorf("%d scopes registered after the third left, want 2", n)
 	}
+}
+
+// A set that an older or a newer version pinned speaks other records: no agent of ours
+// reads them, and none of ours is pinned over it.
+func TestSetOfAnotherVersion(t *testing.T) {
+	needRoot(t)
+	dir := filepath.Join(t.TempDir(), "bpf")
+	must(t, Share(dir, Defaults()))
+	t.Cleanup(func() { must(t, Unshare(dir)); must(t, unix.Unmount(dir, 0)) })
+	cfg := Defaults()
+	cfg.Cgroup, cfg.Shared = tempCgroup(t), dir
+	opt := Options{Emit: func(*event.Event) {}, Redact: event.NewRedactor([]byte("0123456789abcdef"))}
+	ours := filepath.Join(dir, pinOf("precious"))
+	for _, theirs := range []string{"map_precious", "map_precious_v1000"} {
+		must(t, os.Rename(ours, filepath.Join(dir, theirs)))
+		if s, err := New(cfg, opt); err == nil {
+			s.Close()
+			t.Errorf("%s: an agent reads records of another version", theirs)
+		} else if !strings.Contains(err.Error(), "another version ("+theirs+",") {
+			t.Errorf("%s: %v", theirs, err)
+		}
+		if err := Share(dir, Defaults()); err == nil || !strings.Contains(err.Error(), "already shared") {
+			t.Errorf("%s: shared over it: %v", theirs, err)
+		}
+		must(t, os.Rename(filepath.Join(dir, theirs), ours))
+	}
+	s, err := New(cfg, opt)
+	must(t, err)
+	s.Close()
 }
 
 func TestLostSlotIsReplaced(t *testing.T) {

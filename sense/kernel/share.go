@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -21,6 +22,16 @@ var sharedMaps = []string{"precious", "bulk", "slots", "dynamic", "scope_cgroups
 
 // An agent that has not beaten for this long is gone and its slot free.
 const staleAfter = 15 * time.Second
+
+// pinOf names the pin of a shared map. That of the ring of precious records bears their
+// version, so that an agent and a set whose records differ never meet, whichever of the
+// two is older: each looks for a pin that is not there. Sets of version 1 had it bare.
+func pinOf(name string) string {
+	if name == "precious" {
+		return fmt.Sprintf("map_precious_v%d", recordVersion)
+	}
+	return "map_" + name
+}
 
 const bpfMagic = 0xcafe4a11 // BPF_FS_MAGIC, include/uapi/linux/magic.h
 
@@ -53,7 +64,7 @@ func Share(dir string, cfg Config) error {
 		}
 	}()
 	for _, name := range sharedMaps {
-		if err := coll.Maps[name].Pin(filepath.Join(dir, "map_"+name)); err != nil {
+		if err := coll.Maps[name].Pin(filepath.Join(dir, pinOf(name))); err != nil {
 			return errors.Join(fmt.Errorf("pin eBPF map %s in %s: %w", name, dir, err), Unshare(dir))
 		}
 	}
@@ -95,11 +106,17 @@ func mountBpf(dir string) error {
 	return nil
 }
 
-// openShared opens the pinned maps.
+// openShared opens the pinned maps of a set whose records are those that we read.
 func openShared(dir string) (map[string]*ebpf.Map, error) {
+	want := filepath.Join(dir, pinOf("precious"))
+	there, _ := filepath.Glob(filepath.Join(dir, "map_precious*")) // the pattern is well formed
+	if len(there) > 0 && !slices.Contains(there, want) {
+		return nil, fmt.Errorf("open the shared kernel sensor in %s: its records are of another version (%s, we read %s); end it and share it anew by this version",
+			dir, filepath.Base(there[0]), filepath.Base(want))
+	}
 	maps := map[string]*ebpf.Map{}
 	for _, name := range sharedMaps {
-		m, err := ebpf.LoadPinnedMap(filepath.Join(dir, "map_"+name), nil)
+		m, err := ebpf.LoadPinnedMap(filepath.Join(dir, pinOf(name)), nil)
 		if err != nil {
 			closeMaps(maps)
 			return nil, fmt.Errorf("open the shared kernel sensor in %s: %w (start it with Share)", dir, err)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only)
 // What goes through the rings, and the maps' values. record.go reads the same layout:
-// change both, and bump RECORD_VERSION, which New compares with a pinned set's.
+// change both, and raise RECORD_VERSION (recordVersion there): New refuses a pinned set of
+// another one. 2: what stands in exec_rec for the pipes was padding, and bulk records wake.
 #pragma once
-#define RECORD_VERSION 1
+#define RECORD_VERSION 2
 
 enum rec_type {
 	REC_FORK = 1, REC_EXEC = 2, REC_EXIT = 3, REC_DATA = 4, REC_NET = 5, REC_PAIR = 6, REC_FILE = 7,
