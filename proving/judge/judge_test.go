@@ -83,10 +83,11 @@ type=EXECVE msg=audit(1.2:3): argc=1 a0="x"
 type=SYSCALL msg=audit(1.2:4): arch=c000003e syscall=59 success=yes exit=0 comm="deeds" exe="/x/deeds" key="judge-exec"
 type=SYSCALL msg=audit(1.2:5): arch=c000003e syscall=42 success=no exit=-512 comm="deeds" key="judge-connect"
 type=SYSCALL msg=audit(1.2:6): arch=c000003e syscall=42 success=yes exit=0 comm="deeds" key="judge-connect"
+type=SYSCALL msg=audit(1.2:8): arch=c000003e syscall=59 success=yes exit=0 comm="steadily" exe="/x/steadily" key="judge-exec"
 type=SYSCALL msg=audit(1.2:7): arch=c000003e syscall=42 success=yes exit=0 comm="other" key=(null)
 `
 	got := countFacts(strings.NewReader(log))
-	if len(got) != 2 || got["exec"] != 1 || got["connect"] != 1 {
+	if len(got) != 3 || got["exec"] != 1 || got["steady"] != 1 || got["connect"] != 1 {
 		t.Errorf("counted %v", got)
 	}
 }
@@ -116,5 +117,26 @@ func TestStoppedBy(t *testing.T) {
 		if got := stoppedBy(res, "shell"); got != want {
 			t.Errorf("stopped at %q: %v", at, got)
 		}
+	}
+}
+
+// A sensor less is worse where one witness of a step is gone, though others see the step;
+// the same table is not.
+func TestWithoutASensor(t *testing.T) {
+	f := "f-1"
+	whole := &Result{Steps: []Step{
+		{ID: "scan", SeenBy: []string{"network.exposure", "network.fingerprint"}},
+		{ID: "cron", SeenBy: []string{"behaviour.sigma", "file.light"}, Finding: &f},
+	}}
+	less := &Result{Steps: []Step{whole.Steps[0], {ID: "cron", SeenBy: []string{"behaviour.sigma"}, Finding: &f}}}
+	if !less.worse(whole) || whole.worse(whole) || whole.worse(less) {
+		t.Errorf("worse: %v, %v, %v", less.worse(whole), whole.worse(whole), whole.worse(less))
+	}
+	if got := gone(whole, less); len(got) != 1 || got[0] != "cron: file.light" {
+		t.Errorf("gone: %q", got)
+	}
+	silent := &Result{Steps: []Step{whole.Steps[0], {ID: "cron", SeenBy: whole.Steps[1].SeenBy}}}
+	if !silent.worse(whole) || len(gone(whole, silent)) != 0 {
+		t.Errorf("a finding less is not worse, or a witness: %q", gone(whole, silent))
 	}
 }

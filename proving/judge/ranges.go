@@ -197,47 +197,77 @@ func (r *Record) enforce(results []*Result) {
 
 // without leaves one sensor out each time: the table must get worse.
 func (r *Record) without(ctx context.Context, j *judge, whole *Result) error {
-	t := Table{Title: fmt.Sprintf("**web-upload, observe, seed %d, one sensor left out**", whole.Seed), Head: []string{"without", "incidents", "root cause", "steps seen", "steps with a finding", "traces right", "members missing"}}
-	line := func(name string, res *Result) (quality [5]int) {
-		seen, _ := stepsSeen(res)
-		found, right, members := 0, 0, 0
-		for _, s := range res.Steps {
-			if s.Finding != nil {
-				found++
-			}
-		}
-		for _, tr := range res.Traces {
-			if tr.Result == "right" {
-				right++
-			}
-		}
-		for _, c := range res.Checks {
-			if strings.HasPrefix(c.What, "member ") && !c.Met {
-				members++
-			}
-		}
-		r.row(&t, name, len(res.Incidents), map[bool]string{true: "right", false: "not right"}[res.RootCause.Right], seen, found, right, members)
-		quality = [5]int{0, seen, found, right, -members}
-		if res.RootCause.Right {
-			quality[0] = 1
-		}
-		return quality
+	t := Table{Title: fmt.Sprintf("**web-upload, observe, seed %d, one sensor left out**", whole.Seed), Head: []string{"without", "incidents", "root cause", "steps seen", "witnesses", "steps with a finding", "traces right", "members missing", "witnesses gone"}}
+	line := func(name string, res *Result) {
+		q := res.quality()
+		r.row(&t, name, len(res.Incidents), map[bool]string{true: "right", false: "not right"}[res.RootCause.Right], q[1], q[2], q[3], q[4], -q[5], or(strings.Join(gone(whole, res), ", ")))
 	}
-	best := line("nothing", whole)
+	line("nothing", whole)
 	for _, sensor := range []string{"kernel", "packet", "file"} {
 		res, err := j.play(ctx, "without-"+sensor, intrusion, "--seed", fmt.Sprint(whole.Seed), "--without", sensor)
 		if err != nil {
 			return err
 		}
-		got := line(sensor, res)
-		worse := len(res.Incidents) != len(whole.Incidents)
-		for i := range got {
-			worse = worse || got[i] < best[i]
-		}
+		line(sensor, res)
+		worse := res.worse(whole)
 		r.closing("without "+sensor, "the table gets worse", map[bool]string{true: "worse", false: "as good"}[worse], worse)
 	}
 	r.Tables = append(r.Tables, t)
 	return nil
+}
+
+// quality counts what a result got right, more is better: the root cause, steps seen,
+// witnesses, steps with a finding, traces, and members missing as a negative number.
+func (res *Result) quality() (q [6]int) {
+	if res.RootCause.Right {
+		q[0] = 1
+	}
+	q[1], _ = stepsSeen(res)
+	q[2] = len(res.witnesses())
+	for _, s := range res.Steps {
+		if s.Finding != nil {
+			q[3]++
+		}
+	}
+	for _, tr := range res.Traces {
+		if tr.Result == "right" {
+			q[4]++
+		}
+	}
+	for _, c := range res.Checks {
+		if strings.HasPrefix(c.What, "member ") && !c.Met {
+			q[5]--
+		}
+	}
+	return q
+}
+
+// worse tells whether another number of incidents was found than in the whole, or less of
+// anything that counts.
+func (res *Result) worse(whole *Result) bool {
+	got, best := res.quality(), whole.quality()
+	for i := range got {
+		if got[i] < best[i] {
+			return true
+		}
+	}
+	return len(res.Incidents) != len(whole.Incidents)
+}
+
+// witnesses are the steps with the layer.stage that saw them, each pair once.
+func (res *Result) witnesses() (out []string) {
+	for _, s := range res.Steps {
+		for _, by := range s.SeenBy {
+			out = append(out, s.ID+": "+by)
+		}
+	}
+	return out
+}
+
+// gone names the witnesses of the whole that a result lacks.
+func gone(whole, res *Result) []string {
+	left := res.witnesses()
+	return slices.DeleteFunc(whole.witnesses(), func(w string) bool { return slices.Contains(left, w) })
 }
 
 func (r *Record) day(res *Result, minutes int) {
