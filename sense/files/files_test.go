@@ -238,3 +238,41 @@ func TestWritesThroughAnotherMount(t *testing.T) {
 		t.Errorf("want the close of the page under the host's name, got %v", f)
 	}
 }
+
+// A file system that is mounted twice below the roots is still watched by name when the
+// place by which it was marked goes.
+func TestOneOfTwoPlacesGoes(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("mounts need root")
+	}
+	dir := t.TempDir()
+	first, second := filepath.Join(dir, "first"), filepath.Join(dir, "second")
+	for _, d := range []string{first, second} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := unix.Mount("none", first, "tmpfs", 0, ""); err != nil {
+		t.Skip("no tmpfs may be mounted here: ", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(first, unix.MNT_DETACH) })
+	if err := unix.Mount(first, second, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(second, unix.MNT_DETACH) })
+	out := watchIn(t, dir, "")
+	touch(t, "echo a > "+first+"/a")
+	wantFile(t, out, event.FileActivity_CLOSE_WRITE, first+"/a")
+	if err := unix.Unmount(first, 0); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); ; {
+		touch(t, "echo b > "+second+"/b")
+		if seenFile(out, event.FileActivity_CLOSE_WRITE, second+"/b", time.Second) {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("no close on the file system that stayed")
+		}
+	}
+}

@@ -22,7 +22,7 @@ import (
 
 // fsMark is one file system that is watched.
 type fsMark struct {
-	at    string // where, as the host sees it
+	at    string // a place of it, the host's prefix included
 	names bool   // it gives file handles: closes and renames come with names
 }
 
@@ -120,8 +120,10 @@ func (s *Sensor) mark() (fresh []string) {
 			continue
 		}
 		dev := fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev))
+		if _, done := s.marked[dev]; !done || !there[dev] { // several roots on one are marked at the first
+			s.markOne(dev, at)
+		}
 		there[dev] = true
-		s.markOne(dev, at)
 	}
 	for i, m := range s.below() {
 		switch {
@@ -150,9 +152,12 @@ func (s *Sensor) mark() (fresh []string) {
 	return fresh
 }
 
-// markOne tells whether the file system was not marked before and is now.
+// markOne tells whether the file system was not marked before and is now. One whose place
+// went or moved, and that is mounted elsewhere, is marked there: handles are looked up at
+// the place.
 func (s *Sensor) markOne(dev, at string) bool {
-	if _, done := s.marked[dev]; done {
+	was, done := s.marked[dev]
+	if done && was.at == at {
 		return false
 	}
 	names := s.fid >= 0 && s.markNames(at) == nil
@@ -163,7 +168,7 @@ func (s *Sensor) markOne(dev, at string) bool {
 		}
 	}
 	s.marked[dev] = fsMark{at: at, names: names}
-	return true
+	return !done
 }
 
 // remark follows a change of the mounts.
