@@ -41,7 +41,8 @@ func (s *Sensor) line(src Source, file, text string) {
 		s.message(parseSyslog(text, now), file, now)
 	default:
 		w := parseWebError(src.Unit, text, now.Location())
-		s.record(file, src.Unit, text, s.when(w.At, now), w.Pid, s.flowOf(w.Client))
+		flow, _ := s.flowOf(w.Client)
+		s.record(file, src.Unit, text, s.when(w.At, now), w.Pid, flow)
 	}
 }
 
@@ -187,32 +188,46 @@ func plainName(u string) bool {
 // believe chooses the reading and names its connection. Of several readings only one
 // that the kernel confirms is believed.
 func (s *Sensor) believe(l login) (*reading, *entity.Flow) {
-	const tcp = 6
-	if len(l.Readings) == 1 && l.Server.IsValid() {
-		return &l.Readings[0], entity.NewFlow(l.Readings[0].Client, l.Server, tcp)
+	if len(l.Readings) == 1 {
+		r := &l.Readings[0]
+		if l.Server.IsValid() {
+			return r, entity.NewFlow(r.Client, l.Server, tcp)
+		}
+		flow, _ := s.flowOf(r.Client)
+		return r, flow
 	}
 	var chosen *reading
-	var flow *entity.Flow
+	var whole *entity.Flow
 	for i := range l.Readings {
-		if s.opt.Local == nil {
-			break
-		}
 		r := &l.Readings[i]
-		at, ns, ok := s.opt.Local(r.Client)
-		if !ok {
+		flow, known := s.flowOf(r.Client)
+		if !known {
 			continue
 		}
 		if chosen != nil {
 			return nil, nil // both exist: still not known which
 		}
-		chosen, flow = r, entity.NewFlow(r.Client, at, tcp)
-		flow.Netns = ns
+		chosen, whole = r, flow
 	}
-	if chosen == nil && len(l.Readings) == 1 {
-		r := &l.Readings[0]
-		return r, &entity.Flow{SrcIp: entity.AddrBytes(r.Client.Addr()), SrcPort: uint32(r.Client.Port()), Proto: tcp}
+	return chosen, whole
+}
+
+const tcp = 6
+
+// flowOf names the connection of a client, and tells whether the kernel knows it: then it
+// is whole.
+func (s *Sensor) flowOf(client netip.AddrPort) (f *entity.Flow, known bool) {
+	if !client.IsValid() {
+		return nil, false
 	}
-	return chosen, flow
+	if client.Port() != 0 && s.opt.Local != nil {
+		if at, ns, ok := s.opt.Local(client); ok {
+			f = entity.NewFlow(client, at, tcp)
+			f.Netns = ns
+			return f, true
+		}
+	}
+	return &entity.Flow{SrcIp: entity.AddrBytes(client.Addr()), SrcPort: uint32(client.Port()), Proto: tcp}, false
 }
 
 // actor is the process that a fresh line names, where pids of the log are pids of this

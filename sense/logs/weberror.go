@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/ringwall/ringwall/entity"
 )
 
 // spoken is whom a web server's error line names: its own process and the client, whose
@@ -97,20 +95,4 @@ func number(s string) uint32 {
 		return 0
 	}
 	return uint32(n)
-}
-
-// flowOf names the connection of a client: whole where the kernel knows it.
-func (s *Sensor) flowOf(client netip.AddrPort) *entity.Flow {
-	const tcp = 6
-	if !client.IsValid() {
-		return nil
-	}
-	if client.Port() != 0 && s.opt.Local != nil {
-		if at, ns, ok := s.opt.Local(client); ok {
-			f := entity.NewFlow(client, at, tcp)
-			f.Netns = ns
-			return f
-		}
-	}
-	return &entity.Flow{SrcIp: entity.AddrBytes(client.Addr()), SrcPort: uint32(client.Port()), Proto: tcp}
 }
