@@ -102,5 +102,5 @@ func (l *fileLayer) done(r file.Result, err error) {
 	if ev.Actor != nil {
 		f.Subjects = append(f.Subjects, &entity.Sighting{Kind: entity.Kind_PROCESS, Role: "writer", Process: ev.Actor})
 	}
-	l.a.found(f, l.from)
+	l.a.found(f, l.from, l.a.told())
 }

@@ -54,7 +54,7 @@ func (a *Agent) build(cfg Config, w *work, strict bool, before *layers) (*layers
 		l.file = nil
 		a.opt.Board.Set("file", health.Off, err.Error())
 	}
-	opt := network.Options{Found: func(f *verdict.Finding) { a.found(f, w) }, Intel: w.lookup(), Board: a.opt.Board, Log: a.opt.Log}
+	opt := network.Options{Found: func(f *verdict.Finding) { a.found(f, w, 0) }, Intel: w.lookup(), Board: a.opt.Board, Log: a.opt.Log}
 	if before != nil {
 		opt.After = before.network
 	}
@@ -104,11 +104,25 @@ func (l *layers) run(ctx context.Context) {
 	wg.Wait()
 }
 
-// found sends a finding of a layer that works from w on its way.
-func (a *Agent) found(f *verdict.Finding, w *work) {
+// found sends a finding of a layer that works from w on its way. told is up to when the
+// kernel sensor has told all, where it was asked.
+func (a *Agent) found(f *verdict.Finding, w *work, told uint64) {
 	f.Host = string(a.opt.Self.Host)
 	w.mark(f)
-	a.emitNow(&event.Event{Sensor: event.Sensor_JUDGE, Payload: &event.Event_Finding{Finding: f}})
+	a.emitNow(&event.Event{Sensor: event.Sensor_JUDGE, ToldNs: told, Payload: &event.Event_Finding{Finding: f}})
+}
+
+// toldLong bounds the wait for the kernel sensor, which needs a millisecond or two: the next
+// file waits meanwhile. For one that needs longer the brain waits (brain/hold.go).
+const toldLong = 20 * time.Millisecond
+
+// told lets the kernel sensor speak first: whose request a writer had in its hands is then
+// known before the verdict on what it wrote.
+func (a *Agent) told() uint64 {
+	if s := a.births.Load(); s != nil {
+		return s.Told(toldLong)
+	}
+	return 0
 }
 
 // Stages counts what each stage of each layer on this host has done.

@@ -52,7 +52,14 @@ func (p *play) told(l *line) error {
 		}
 		f.Evidence = []*verdict.Evidence{{What: f.Title, Where: l.arg(3), Weight: float64(verdict.Odds(f.Score)), Engine: stage}}
 		f.SetID()
-		p.emit(event.Sensor_JUDGE, nil, &event.Event{Payload: &event.Event_Finding{Finding: f}})
+		told := uint64(0)
+		if layer == "file" { // its agent asks the kernel sensor first
+			told = p.boot()
+		}
+		if at := l.opts["told"]; at != "" {
+			told = uint64(float(at) * 1e9)
+		}
+		p.emit(event.Sensor_JUDGE, nil, &event.Event{ToldNs: told, Payload: &event.Event_Finding{Finding: f}})
 	case "loss":
 		now := epochStart + int64(p.boot())
 		p.emit(event.Sensor_KERNEL, nil, &event.Event{Payload: &event.Event_Loss{Loss: &verdict.LossWindow{
@@ -230,7 +237,8 @@ func (p *play) fileActivity(l *line) error {
 	case "write":
 		a.Op = event.FileActivity_OPEN_WRITE
 	case "save":
-		a.Op, sensor, actor.StartNs = event.FileActivity_CLOSE_WRITE, event.Sensor_FILES, 0
+		a.Op, sensor = event.FileActivity_CLOSE_WRITE, event.Sensor_FILES
+		actor.StartNs, actor.Tid, actor.Goroutine = 0, 0, 0
 	case "move":
 		a.Op, a.NewPath = event.FileActivity_RENAME, l.arg(2)
 		p.inodes[p.host+":"+l.arg(2)] = a.File.Inode

@@ -75,6 +75,7 @@ func (j *Judge) See(ev *event.Event) []Judged {
 		j.boardOf(ev.Host).Set(p.State.Component, stateOf(p.State.State), p.State.Reason)
 		return nil
 	case *event.Event_Finding:
+		j.g.Hear(ev)
 		return j.Place(ev, p.Finding)
 	}
 	d := &deed{ev: ev, fact: j.g.Add(ev)}
@@ -165,7 +166,7 @@ func (j *Judge) Place(ev *event.Event, f *verdict.Finding) []Judged {
 			break
 		}
 	}
-	out := Judged{Finding: f, Subject: subject, Path: trace.Back(j.g, subject, t+settle), T: t}
+	out := Judged{Finding: f, Subject: subject, Path: j.back(subject, graph.Fact{Actor: subject, T: t}), T: t}
 	j.places.keep(f.Id, place{subject: subject, t: t})
 	if f.Black() {
 		out.convicted = j.convict(out, graph.Fact{})
@@ -179,7 +180,7 @@ func (j *Judge) Place(ev *event.Event, f *verdict.Finding) []Judged {
 // Retrace follows a finding's chain again, now that more of it is known; it tells
 // whether an entry was found.
 func (j *Judge) Retrace(old *Judged) bool {
-	old.Path = trace.Back(j.g, old.Subject, old.T+settle)
+	old.Path = j.Trace(old.Finding)
 	return old.Path.Entry != 0
 }
 

@@ -56,18 +56,28 @@ func (j *Judge) Trace(f *verdict.Finding) trace.Path {
 }
 
 // back traces a deed: what a worker did to something is led by the edge between the
-// two, which knows thread and goroutine; a file may be judged a moment before its
-// writer's open is told.
+// two, which knows thread and goroutine.
 func (j *Judge) back(subject graph.NodeID, fact graph.Fact) trace.Path {
-	t := fact.T
 	if n := j.g.Node(subject); n != nil && n.File != nil {
-		t += settle
+		return j.brought(subject, n, fact.T)
 	}
-	path := trace.Back(j.g, subject, t)
+	path := trace.Back(j.g, subject, fact.T)
 	if fact.Object != 0 && fact.Object != subject {
 		if p := j.deed(subject, fact); p.Entry != 0 {
 			path = p
 		}
+	}
+	return path
+}
+
+// brought traces a file, which may be judged a moment before its writer's open is told.
+// Where the kernel sensor of the host has not told as far as the write, the way ends at
+// the file: the request that its writer had in hand then is not known, but the one before
+// still looks as if it were in hand. Retrace asks again.
+func (j *Judge) brought(file graph.NodeID, n *graph.Node, t int64) trace.Path {
+	path := trace.Back(j.g, file, t+settle)
+	if told := j.g.Told(j.g.HostName(n.Host)); told != 0 && len(path.Hops) > 1 && path.Hops[1].T > told {
+		return trace.Path{Hops: path.Hops[:1]}
 	}
 	return path
 }

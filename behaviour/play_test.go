@@ -29,7 +29,7 @@ import (
 //	pair P inode inode peer=P        both ends of a unix socket
 //	write, save, unlink, readfile, script P PATH; move P PATH PATH   save: seen by the file sensor
 //	ssh USER FLOW pid=P              log-in told by the log; su USER pid=P
-//	verdict LAYER.STAGE COLOUR SCORE PATH|ADDR -- title
+//	verdict LAYER.STAGE COLOUR SCORE PATH|ADDR -- title     told=SECONDS: up to when the kernel sensor had told all; a file layer asks, so now
 //	loss SENSOR COUNT                half a second to each side
 //	except [rule= stage= host= exe= path= source=]
 //	trace process P | file PATH | flow FLOW | request M URI FLOW     a question, asked at the end

@@ -78,7 +78,7 @@ const queueLen = 32768
 func newWorker(tenant string, rules behaviour.Matcher, cfg Config, ex *decide.Exceptions, in *intel.Stage, own *risk.Memory, out outlets, log *slog.Logger) *worker {
 	g := graph.New(tenant, cfg.Graph)
 	return &worker{
-		tenant: tenant, judge: behaviour.New(g, rules), shown: exposure.NewStage(exposure.NewProbing(), exposure.NewLearner(cfg.Exposure)), intel: in, own: own, hold: newHold(), fold: incident.New(tenant, g, cfg.Incident),
+		tenant: tenant, judge: behaviour.New(g, rules), shown: exposure.NewStage(exposure.NewProbing(), exposure.NewLearner(cfg.Exposure)), intel: in, own: own, hold: newHold(g), fold: incident.New(tenant, g, cfg.Incident),
 		decide: decide.New(cfg.Policy), except: ex, log: log, now: time.Now, out: out,
 		queue: make(chan *event.Event, queueLen), calls: make(chan func()),
 	}
@@ -154,7 +154,6 @@ func (w *worker) see(ev *event.Event) {
 	w.counts.events.Add(1)
 	w.out.seen(ev, w.replaying)
 	w.late = w.replaying && ev.Arrival >= w.toldThrough
-	w.hold.passed(ev)
 	now := w.now() // not the event's: its host's clock may be stepped
 	if w.replaying {
 		now = ev.Wall()

@@ -712,6 +712,9 @@ type Event struct {
 	ActivityId uint32          `protobuf:"varint,12,opt,name=activity_id,json=activityId,proto3" json:"activity_id,omitempty"`
 	Actor      *entity.Process `protobuf:"bytes,13,opt,name=actor,proto3" json:"actor,omitempty"`
 	Arrival    uint64          `protobuf:"varint,14,opt,name=arrival,proto3" json:"arrival,omitempty"` // place in the order in which the brain judged; replay follows it
+	// Boot time up to which the kernel sensor of this host had told what it saw before this
+	// was said, in the same class; 0: unknown.
+	ToldNs uint64 `protobuf:"varint,15,opt,name=told_ns,json=toldNs,proto3" json:"told_ns,omitempty"`
 	// Types that are valid to be assigned to Payload:
 	//
 	//	*Event_Process
@@ -859,6 +862,13 @@ func (x *Event) GetActor() *entity.Process {
 func (x *Event) GetArrival() uint64 {
 	if x != nil {
 		return x.Arrival
+	}
+	return 0
+}
+
+func (x *Event) GetToldNs() uint64 {
+	if x != nil {
+		return x.ToldNs
 	}
 	return 0
 }
@@ -2819,7 +2829,7 @@ var File_event_event_proto protoreflect.FileDescriptor
 
 const file_event_event_proto_rawDesc = "" +
 	"\n" +
-	"\x11event/event.proto\x12\x0eringwall.event\x1a\x13entity/entity.proto\x1a\x15verdict/verdict.proto\"\x86\n" +
+	"\x11event/event.proto\x12\x0eringwall.event\x1a\x13entity/entity.proto\x1a\x15verdict/verdict.proto\"\x9f\n" +
 	"\n" +
 	"\x05Event\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
@@ -2838,7 +2848,8 @@ const file_event_event_proto_rawDesc = "" +
 	"\vactivity_id\x18\f \x01(\rR\n" +
 	"activityId\x12.\n" +
 	"\x05actor\x18\r \x01(\v2\x18.ringwall.entity.ProcessR\x05actor\x12\x18\n" +
-	"\aarrival\x18\x0e \x01(\x04R\aarrival\x12;\n" +
+	"\aarrival\x18\x0e \x01(\x04R\aarrival\x12\x17\n" +
+	"\atold_ns\x18\x0f \x01(\x04R\x06toldNs\x12;\n" +
 	"\aprocess\x18\x14 \x01(\v2\x1f.ringwall.event.ProcessActivityH\x00R\aprocess\x122\n" +
 	"\x04file\x18\x15 \x01(\v2\x1c.ringwall.event.FileActivityH\x00R\x04file\x128\n" +
 	"\x06kernel\x18\x16 \x01(\v2\x1e.ringwall.event.KernelActivityH\x00R\x06kernel\x12;\n" +

@@ -40,6 +40,7 @@ func (m *Event) CloneVT() *Event {
 	r.ActivityId = m.ActivityId
 	r.Actor = m.Actor.CloneVT()
 	r.Arrival = m.Arrival
+	r.ToldNs = m.ToldNs
 	if m.Payload != nil {
 		r.Payload = m.Payload.(interface{ CloneVT() isEvent_Payload }).CloneVT()
 	}
@@ -719,6 +720,11 @@ func (m *Event) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 			return 0, err
 		}
 		i -= size
+	}
+	if m.ToldNs != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.ToldNs))
+		i--
+		dAtA[i] = 0x78
 	}
 	if m.Arrival != 0 {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Arrival))
@@ -2834,6 +2840,9 @@ func (m *Event) SizeVT() (n int) {
 	if m.Arrival != 0 {
 		n += 1 + protohelpers.SizeOfVarint(uint64(m.Arrival))
 	}
+	if m.ToldNs != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.ToldNs))
+	}
 	if vtmsg, ok := m.Payload.(interface{ SizeVT() int }); ok {
 		n += vtmsg.SizeVT()
 	}
@@ -4088,6 +4097,25 @@ func (m *Event) UnmarshalVT(dAtA []byte) error {
 				b := dAtA[iNdEx]
 				iNdEx++
 				m.Arrival |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 15:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ToldNs", wireType)
+			}
+			m.ToldNs = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.ToldNs |= uint64(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}

@@ -22,6 +22,7 @@ func (g *Graph) Add(ev *event.Event) Fact {
 	h := g.host(ev)
 	t := g.steady(h, ev)
 	g.now = max(g.now, t)
+	g.hosts[h].hear(ev, t)
 	f := Fact{Host: h, T: t, Ref: g.refOf(h, ev)}
 	f.Actor = g.process(h, ev.Actor, t)
 	switch p := ev.Payload.(type) {
@@ -64,7 +65,7 @@ func (g *Graph) host(ev *event.Event) uint32 {
 }
 
 func (h *host) boots(tenant, id string) {
-	h.boot, h.known = id, false
+	h.boot, h.known, h.told = id, false, 0
 	h.scope = tenant + "/" + h.name + "/" + id
 	h.pids, h.paths, h.inodes = map[uint32]NodeID{}, map[string]NodeID{}, map[inode]NodeID{}
 	h.pages, h.peers = map[string][]NodeID{}, map[uint64]NodeID{}

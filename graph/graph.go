@@ -66,6 +66,7 @@ type host struct {
 	scope  string // key scope of what lives on this host and boot
 	offset int64  // steady - boot
 	known  bool
+	told   int64 // steady: the kernel sensor has told all up to then
 	pids   map[uint32]NodeID
 	paths  map[string]NodeID
 	inodes map[inode]NodeID

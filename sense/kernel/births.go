@@ -176,10 +176,18 @@ func (t *births) counts() Counts {
 // where the machine has no processor to spare.
 const settleLong = time.Second
 
+// Told waits, at most so long, until what the kernel had told when it was called is
+// decoded and handed to Emit, and gives the boot time up to which all is, in ns. Safe for
+// many goroutines.
+func (s *Sensor) Told(most time.Duration) uint64 {
+	s.settle(most)
+	return s.seen.Load()
+}
+
 // settle waits until what the kernel had told when it was called is decoded.
-func (s *Sensor) settle() {
+func (s *Sensor) settle(most time.Duration) {
 	now := event.BootNow()
-	for end := time.Now().Add(settleLong); s.seen.Load() < now && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(most); s.seen.Load() < now && time.Now().Before(end); time.Sleep(time.Millisecond) {
 		r := s.wake.Load()
 		if r == nil {
 			return // nothing more will be decoded
@@ -199,6 +207,6 @@ func (s *Sensor) settle() {
 // "lineage" how many births were seen and how many lives were forgotten (Lost). start is
 // the StartNs of an event's actor. Safe for many goroutines.
 func (s *Sensor) Lineage(pid uint32, start uint64) []Descendant {
-	s.settle()
+	s.settle(settleLong)
 	return s.dec.births.descendants(life{pid, startNs(start)})
 }
