@@ -120,24 +120,25 @@ func (s *Sensor) beat() {
 		return
 	}
 	var rec slotRecord
-	if err := s.maps["slots"].Lookup(s.slot, &rec); err != nil {
+	if err := s.maps["slots"].Lookup(s.slot.Load(), &rec); err != nil {
 		return // the next beat tries again
 	}
 	if s.lastBeat != 0 && (rec.Active == 0 || rec.Beat != s.lastBeat) {
+		s.losses.Lock() // a reader that looks for losses meets one slot and its counters
+		defer s.losses.Unlock()
+		s.dirty = false // what is in that slot is not ours any more
 		if err := s.enter(); err != nil {
 			s.opt.Board.Set(component, health.Degraded, "lost its place in the shared set: "+err.Error())
 			return
 		}
-		s.losses.Lock()
-		defer s.losses.Unlock()
 		s.last = map[string]Counts{}
 		for i, name := range classes {
-			s.last[name] = s.counts(s.slot, i) // of those before us in this slot
+			s.last[name] = s.counts(s.slot.Load(), i) // of those before us in this slot
 		}
 		return
 	}
 	rec.Beat = event.BootNow()
-	if s.maps["slots"].Put(s.slot, rec) == nil {
+	if s.maps["slots"].Put(s.slot.Load(), rec) == nil {
 		s.lastBeat = rec.Beat
 	}
 }
@@ -146,7 +147,7 @@ func (s *Sensor) beat() {
 func (s *Sensor) Stats() map[string]Counts {
 	out := map[string]Counts{}
 	for i, name := range classes {
-		c := s.counts(s.slot, i)
+		c := s.counts(s.slot.Load(), i)
 		if !s.cfg.scoped() || s.cfg.Shared == "" {
 			c.Filtered = s.counts(noSlot, i).Filtered
 		}
@@ -225,13 +226,12 @@ func (s *Sensor) tellLosses(calm time.Duration) {
 		ev := s.dec.event(event.BootNow(), nil)
 		ev.Payload = &event.Event_Loss{Loss: w}
 		s.dec.emit(ev)
-		s.told[class] = now
 	}
 	for i, name := range classes {
 		if at := s.told[name]; now-at < int64(calm) && at <= now {
 			continue
 		}
-		c := s.counts(s.slot, i)
+		c := s.counts(s.slot.Load(), i)
 		old := s.last[name]
 		if c.Lost > old.Lost && name == "request" {
 			s.dec.lossEpoch.Add(1)
@@ -241,13 +241,12 @@ func (s *Sensor) tellLosses(calm time.Duration) {
 			continue
 		}
 		s.last[name] = c
-		from := s.told[name]
 		tell(name, "ring full", full)
-		s.told[name] = from // one stretch of time, two reasons
 		tell(name, "over the share of one process", capped)
 		s.told[name] = now
 	}
-	bad := s.bad.Load()
-	tell("unreadable", "record not understood", bad-s.lastBad)
-	s.lastBad = bad
+	if bad := s.bad.Load(); bad != s.lastBad {
+		tell("unreadable", "record not understood", bad-s.lastBad)
+		s.lastBad, s.told["unreadable"] = bad, now
+	}
 }

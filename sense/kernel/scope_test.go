@@ -78,7 +78,7 @@ func TestShared(t *testing.T) {
 
 	// An agent that died leaves its slot; the next one takes it.
 	var rec slotRecord
-	must(t, sTwo.maps["slots"].Lookup(sTwo.slot, &rec))
+	must(t, sTwo.maps["slots"].Lookup(sTwo.slot.Load(), &rec))
 	if rec.Active != 1 {
 		t.Errorf("slot %+v", rec)
 	}
@@ -87,7 +87,7 @@ func TestShared(t *testing.T) {
 		s, recThree := start(t, func(c *Config) { c.Cgroup, c.Shared = three, dir })
 		runIn(t, three, "in-three")
 		recThree.find(t, "exec in three", execOf("in-three"))
-		if s.slot == sTwo.slot {
+		if s.slot.Load() == sTwo.slot.Load() {
 			t.Error("two agents in one slot")
 		}
 	})
@@ -143,18 +143,18 @@ func TestLostSlotIsReplaced(t *testing.T) {
 	must(t, err)
 	defer s.Close()
 	s.beat()
-	releaseSlot(s.maps, s.slot)
+	releaseSlot(s.maps, s.slot.Load())
 	if _, err := claimSlot(s.maps, slotRecord{Self: 1}); err != nil { // another agent came
 		t.Fatal(err)
 	}
-	before := s.slot
+	before := s.slot.Load()
 	s.beat()
 	id, err := cgroupID(cg)
 	must(t, err)
 	var slot uint32
 	must(t, s.maps["scope_cgroups"].Lookup(id, &slot))
-	if s.slot == before || slot != s.slot {
-		t.Errorf("slot %d before, %d now, scope leads to %d", before, s.slot, slot)
+	if s.slot.Load() == before || slot != s.slot.Load() {
+		t.Errorf("slot %d before, %d now, scope leads to %d", before, s.slot.Load(), slot)
 	}
 	own := map[string]bool{} // hooks that this kernel serves a set of one's own
 	for _, c := range Probe(Defaults()) {

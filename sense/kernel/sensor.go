@@ -57,7 +57,7 @@ type Sensor struct {
 	maps          map[string]*ebpf.Map
 	precious      *ebpf.Map
 	bulk          *ebpf.Map
-	slot          uint32
+	slot          atomic.Uint32 // Run takes another one where it was lost
 	dec           *decoder
 	bad           atomic.Uint64 // records that could not be read
 	counted       atomic.Pointer[map[string]health.Count]
@@ -172,17 +172,19 @@ func (s *Sensor) enter() error {
 	if err != nil {
 		return err
 	}
-	if s.slot, err = claimSlot(s.maps, slotRecord{PidNS: uint32(ns), Self: self}); err != nil {
+	slot, err := claimSlot(s.maps, slotRecord{PidNS: uint32(ns), Self: self})
+	if err != nil {
 		return err
 	}
+	s.slot.Store(slot)
 	s.dirty, s.lastBeat = true, 0
-	if err := s.maps["precious"].Put(s.slot, s.precious); err != nil {
+	if err := s.maps["precious"].Put(slot, s.precious); err != nil {
 		return fmt.Errorf("hand the precious ring to the kernel: %w", err)
 	}
-	if err := s.maps["bulk"].Put(s.slot, s.bulk); err != nil {
+	if err := s.maps["bulk"].Put(slot, s.bulk); err != nil {
 		return fmt.Errorf("hand the bulk ring to the kernel: %w", err)
 	}
-	return putScope(&s.cfg, s.maps, s.slot)
+	return putScope(&s.cfg, s.maps, slot)
 }
 
 // Close gives back what New took. Run does it at its end; call it only when Run was not.
@@ -214,7 +216,7 @@ func (s *Sensor) leave() {
 	}
 	s.dirty = false
 	if unlock, err := lockDir(s.cfg.Shared); err == nil {
-		releaseSlot(s.maps, s.slot)
+		releaseSlot(s.maps, s.slot.Load())
 		unlock()
 	} // the folder is gone: so is the set
 }
