@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -299,6 +300,38 @@ func TestOff(t *testing.T) {
 		if rec.State.Live() {
 			t.Errorf("%s is %s", rec.ID, rec.State)
 		}
+	}
+}
+
+// TestOffBackwards: last done, first undone, also where the sensors confirmed the first
+// last; so a folder gets the time back that it had before both files were taken from it.
+func TestOffBackwards(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.Close()
+	say := make(chan struct{})
+	late := page
+	b.witness = func(o *action.Order) func(context.Context) (string, error) {
+		if o.Subject.GetFile().GetPath() != late {
+			return nil
+		}
+		return func(context.Context) (string, error) { <-say; return "seen late", nil }
+	}
+	b.start()
+	second := filepath.Join(filepath.Dir(page), "second.php")
+	must(t, os.WriteFile(filepath.Join(b.root, second), []byte("<?php"), 0o644))
+	uploads := filepath.Join(b.root, filepath.Dir(page))
+	old := time.Date(2021, 3, 4, 5, 6, 7, 0, time.UTC)
+	must(t, os.Chtimes(uploads, old, old))
+	first := b.want(order(action.QuarantineFile, file(late)), action.Done, "")
+	b.want(order(action.QuarantineFile, file(second)), action.Verified, "")
+	close(say)
+	eventually(t, "not confirmed", func() bool { rec, _ := b.Record(first.ID); return rec.State == action.Verified })
+	must(t, b.Off(t.Context()))
+	info, err := os.Stat(uploads)
+	must(t, err)
+	if !info.ModTime().Equal(old) {
+		t.Errorf("the folder's time is %v, want %v", info.ModTime(), old)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -160,11 +159,13 @@ func (e *Enforcer) Off(ctx context.Context) error {
 	defer pass()
 	var errs []error
 	e.settled = true // nothing is finished or put up again now
-	all := slices.Concat(slices.Collect(maps.Values(e.live()))...)
 	// Last done, first undone: each then finds the world as it left it, such as the time
-	// of a folder out of which it took a file.
-	slices.SortFunc(all, func(a, b held) int { return b.Updated.Compare(a.Updated) })
-	for _, rec := range all {
+	// of a folder out of which it took a file. When a record last changed is no measure:
+	// the sensors confirm in an order of their own.
+	for _, rec := range slices.Backward(e.Records()) {
+		if !rec.State.Live() {
+			continue
+		}
 		if _, err := e.takeBack(ctx, rec.ID, action.Undone, "undone by off"); err != nil {
 			errs = append(errs, err)
 		}
