@@ -106,10 +106,11 @@ func New(cfg Config, opt Options) (*Agent, error) {
 	if a.shelf, err = openShelf(opt.Data, opt.Version, opt.Self.Verifier(nil)); err != nil {
 		return nil, err
 	}
-	if a.work, err = a.shelf.lastGood(opt.Log); err != nil {
-		opt.Log.Warn("a bundle on disk does not work", "error", err)
-	}
+	a.work, err = a.shelf.lastGood(opt.Log)
 	a.bundleIs(a.work)
+	if err != nil {
+		a.refuseBundle(fmt.Errorf("the newest bundle on disk does not work: %w", err), false)
+	}
 	l, err := a.build(cfg, a.work, false, nil)
 	if err != nil {
 		return nil, err

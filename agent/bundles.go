@@ -81,7 +81,7 @@ func (a *Agent) takeBundle(ctx context.Context, raw []byte) (ref string, changed
 	defer a.changing.Unlock()
 	var next *work
 	var built *layers
-	b, changed, err := a.shelf.Apply(raw, time.Now(), func(b *bundle.Bundle) (err error) {
+	open := func(b *bundle.Bundle) (err error) {
 		if next, err = openWork(ctx, a.shelf.dir, b, a.opt.Log); err != nil {
 			return err
 		}
@@ -90,7 +90,11 @@ func (a *Agent) takeBundle(ctx context.Context, raw []byte) (ref string, changed
 		a.mu.Unlock()
 		built, err = a.build(cfg, next, true, a.layers.Load())
 		return err
-	})
+	}
+	b, changed, err := a.shelf.Apply(raw, time.Now(), open)
+	if err == nil && !changed && (a.work == nil || a.work.ref != b.Ref()) {
+		changed, err = true, open(b) // on the shelf already, but it could not be opened at the start
+	}
 	if err != nil {
 		next.remove()
 		var disk *os.PathError
@@ -117,11 +121,13 @@ func (a *Agent) takeBundle(ctx context.Context, raw []byte) (ref string, changed
 	return next.ref, true, true, nil
 }
 
-// refuseBundle counts and tells. One that cannot be kept for now is no one's ill will.
+// refuseBundle tells why a bundle is not taken. Only what is settled counts as refused: where
+// the disk is full or this host's clock is behind, nobody has sent anything wrong, and it is
+// tried again.
 func (a *Agent) refuseBundle(err error, settled bool) {
 	if !settled {
 		a.opt.Log.Warn("bundle not taken yet", "error", err)
-		a.opt.Board.Set(bundleName, health.Degraded, fmt.Sprintf("%v; it is tried again, and %s", err, a.worksFrom()))
+		a.opt.Board.Set(bundleName, health.Degraded, fmt.Sprintf("%v; it is tried again, until then this host %s", err, a.worksFrom()))
 		return
 	}
 	n := a.refusedBundles.Add(1)

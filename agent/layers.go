@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -43,7 +42,7 @@ type layers struct {
 func (a *Agent) build(cfg Config, w *work, strict bool, before *layers) (*layers, error) {
 	cfg = w.over(cfg)
 	l := &layers{}
-	if before != nil && before.file != nil && reflect.DeepEqual(cfg.File.Hashes, before.file.hashes) {
+	if before != nil && before.file != nil && slices.Equal(cfg.File.Hashes, before.file.hashes) {
 		cfg.File.Known = before.file.judge.Known()
 	}
 	var err error

@@ -22,8 +22,8 @@ func (a *Agent) Prepare(cfg Config) (apply func() (restart []string), err error)
 	}
 	a.changing.Lock()
 	defer a.changing.Unlock()
-	// Tried apart, because at a start a layer that cannot be had is off, and here the
-	// old one is better.
+	// Tried apart: the network layer takes rules that cannot be loaded for a stage that is
+	// off, and here the old one is better.
 	if _, err := application.New(cfg.Network.Application); err != nil {
 		return nil, fmt.Errorf("agent.network.application: %w", err)
 	}

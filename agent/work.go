@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -154,7 +155,7 @@ func (w *work) over(cfg Config) Config {
 	cfg.Network.Fingerprint.More = w.folders(bundle.Fingerprints)
 	for _, dir := range w.folders(bundle.Hashes) {
 		names, _ := filepath.Glob(filepath.Join(dir, "*")) // the pattern is good
-		cfg.File.Hashes = append(cfg.File.Hashes[:len(cfg.File.Hashes):len(cfg.File.Hashes)], names...)
+		cfg.File.Hashes = append(slices.Clip(cfg.File.Hashes), names...)
 	}
 	return cfg
 }

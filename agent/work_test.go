@@ -204,6 +204,29 @@ func TestRefusedBundles(t *testing.T) {
 	}
 }
 
+// TestOpenedLater: a bundle on disk that could not be opened at the start, with the disk
+// full, is in force as soon as it is offered again, and is not taken for the one that is.
+func TestOpenedLater(t *testing.T) {
+	f := newFixture(t, t.TempDir())
+	if err := f.take(1, contents()); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(filepath.Join(f.dir, "current.rwb"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.a.work.remove()
+	f.a.work = nil // as lastGood leaves it
+	before := f.a.layers.Load()
+	ref, changed, settled, err := f.a.takeBundle(t.Context(), raw)
+	if err != nil || !changed || !settled || f.a.work == nil || f.a.work.ref != ref || f.a.layers.Load() == before {
+		t.Errorf("%s, changed %v, settled %v, %v; works from %+v", ref, changed, settled, err, f.a.work)
+	}
+	if _, changed, _, err := f.a.takeBundle(t.Context(), raw); changed || err != nil {
+		t.Errorf("once more: changed %v, %v", changed, err)
+	}
+}
+
 // TestOneOwner: two processes never share a shelf, and a file given to an agent that runs
 // goes through it.
 func TestOneOwner(t *testing.T) {
