@@ -194,7 +194,11 @@ func (b *Brain) makeBundle(ctx context.Context, c crew, now time.Time) (notes []
 	if err != nil {
 		return fail(err)
 	}
-	if err := writeSynced(b.bundleFile(c), raw); err != nil {
+	path := b.bundleFile(c)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fail(err)
+	}
+	if err := bundle.WriteFile(path, raw); err != nil {
 		return fail(err)
 	}
 	if err := b.noteBundle(ctx, c, next); err != nil {
@@ -274,24 +278,6 @@ func (b *Brain) noteBundle(ctx context.Context, c crew, x *bundle.Bundle) error 
 		return nil
 	}
 	return err
-}
-
-func writeSynced(path string, raw []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(raw)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
 }
 
 // publishBundles hands the broker what it does not hold: it keeps the last one of each

@@ -270,13 +270,13 @@ func (m *Manifest) validate() error {
 		names[f.Name] = true
 	}
 	for _, f := range m.Files {
-		for dir := path.Dir(f.Name); dir != "." && dir != "/"; dir = path.Dir(dir) {
+		if !validName(f.Name) || f.Name <= before { // first: it bounds the length and with it the folders
+			return fmt.Errorf("%w: file name %.200q", ErrMalformed, f.Name)
+		}
+		for dir := path.Dir(f.Name); dir != "."; dir = path.Dir(dir) {
 			if names[dir] {
 				return fmt.Errorf("%w: %.200q is both a file and a folder", ErrMalformed, dir)
 			}
-		}
-		if !validName(f.Name) || f.Name <= before {
-			return fmt.Errorf("%w: file name %.200q", ErrMalformed, f.Name)
 		}
 		if f.Size < 0 || f.Size > MaxBytes-total {
 			return fmt.Errorf("%w: %s brings it over %d MiB", ErrMalformed, f.Name, MaxBytes>>20)

@@ -179,11 +179,7 @@ func (s *Store) keep(b *Bundle) error {
 	if err != nil {
 		return err
 	}
-	highest := filepath.Join(s.dir, "highest.json")
-	if err := writeSynced(highest+".new", text); err != nil {
-		return err
-	}
-	if err := os.Rename(highest+".new", highest); err != nil {
+	if err := WriteFile(filepath.Join(s.dir, "highest.json"), text); err != nil {
 		return err
 	}
 	// Only a bundle that works replaces the one before; a damaged current file does not.
@@ -195,7 +191,23 @@ func (s *Store) keep(b *Bundle) error {
 	if err := os.Rename(current+".new", current); err != nil {
 		return err
 	}
-	d, err := os.Open(s.dir)
+	return syncDir(s.dir)
+}
+
+// WriteFile replaces a file (0600) so that after a crash the old or the new one is there,
+// whole.
+func WriteFile(path string, data []byte) error {
+	if err := writeSynced(path+".new", data); err != nil {
+		return err
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
