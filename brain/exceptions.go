@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ringwall/ringwall/decide"
@@ -87,7 +88,7 @@ func sayExceptions(tx *ledger.Tx, tenant string, said []*decide.Exception, now t
 		}
 	}
 	for id := range before {
-		if len(id) > len(configured) && id[:len(configured)] == configured && !wanted[id] {
+		if strings.HasPrefix(id, configured) && !wanted[id] {
 			if err := tx.RemoveException(tenant, id, now); err != nil {
 				return err
 			}

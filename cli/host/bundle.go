@@ -5,11 +5,9 @@ package host
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"text/tabwriter"
 	"time"
@@ -33,7 +31,7 @@ func BundleCmd() *cobra.Command {
 	}
 	cmd.PersistentFlags().StringVar(&data, "data", "./var", "folder of the agent")
 	var out string
-	cmd.PersistentFlags().StringVar(&out, "json", "", "write JSON to this file, - for standard output")
+	cmd.PersistentFlags().StringVar(&out, "json", "", jsonHelp)
 	folder := func() string { return data }
 	cmd.AddCommand(ShowBundleCmd(folder, &out), ApplyBundleCmd(folder, &out))
 	return cmd
@@ -73,17 +71,14 @@ func ShowBundleCmd(data func() string, out *string) *cobra.Command {
 
 // document writes a value as JSON where that is asked for, else for people.
 func document(cmd *cobra.Command, out string, value any, people func(io.Writer) error) error {
-	switch out {
-	case "":
+	w, err := Output(cmd, out)
+	switch {
+	case err != nil:
+		return err
+	case w == nil:
 		return people(cmd.OutOrStdout())
-	case "-":
-		return json.NewEncoder(cmd.OutOrStdout()).Encode(value)
 	}
-	f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return fmt.Errorf("write JSON: %w", err)
-	}
-	return errors.Join(json.NewEncoder(f).Encode(value), f.Close())
+	return json.NewEncoder(w).Encode(value)
 }
 
 func printBundle(w io.Writer, b *bundle.Bundle, signed string) error {

@@ -242,7 +242,7 @@ func joined(ctx context.Context, join, data, name string) (*identity.Agent, erro
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return self, err
 	}
-	if again := join != "" && err == nil && len(self.Redact) == 0; err == nil && !again {
+	if err == nil && (join == "" || len(self.Redact) > 0) {
 		return self, nil // one that joined before there was a tenant's key may join once more
 	}
 	if join == "" {
