@@ -41,20 +41,12 @@ func newWatcher(t *testing.T, b *brainProc, tenant, host string) *watcher {
 	needRoot(t, "the sensor of files is fanotify")
 	root := t.TempDir()
 	config := fmt.Sprintf("host: %s\nsensors: {kernel: off, packet: off, files: on, inventory: off, logs: off}\nfiles: {roots: [%s]}\n", host, root)
-	w := &watcher{realAgent: &realAgent{data: filepath.Join(shortDir(t), host), join: b.token(t, tenant, host)}, root: root}
-	if err := os.MkdirAll(w.data, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	write(t, filepath.Join(w.data, "agent.yaml"), config)
+	w := &watcher{realAgent: asideAgent(t, b, tenant, host, config), root: root}
 	w.start(t)
 	return w
 }
 
-func (w *watcher) start(t *testing.T) {
-	t.Helper()
-	w.proc = start(t, nil, binaries.agent, "run", "--data", w.data, "--join", w.join)
-	w.await(t, "watching ")
-}
+func (w *watcher) start(t *testing.T) { t.Helper(); w.run(t) } // it needs no kernel sensor
 
 // works tells whether a file with that word is found by the rule of that word, and gives
 // the bundle that the finding rests on.
@@ -278,21 +270,7 @@ func TestBundleByHand(t *testing.T) {
 // the good one and says so.
 func TestHostileBundles(t *testing.T) {
 	auth, other := authority(t, "brain"), authority(t, "other")
-	hub, err := bus.OpenHub(t.Context(), bus.HubConfig{Server: bus.ServerConfig{Dir: filepath.Join(t.TempDir(), "bus"), Listen: "127.0.0.1:0", TLS: auth.ServerTLS()}, MaxBytes: 64 << 20}, auth)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(hub.Close)
-	self, err := auth.NewAgent("red", "victim", "web", time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	self.Bus = hub.Server().URL()
-	data := filepath.Join(shortDir(t), "a")
-	if err := self.Save(filepath.Join(data, "self")); err != nil {
-		t.Fatal(err)
-	}
-	write(t, filepath.Join(data, "agent.yaml"), senseless)
+	hub, self, data := victim(t, auth)
 	p := start(t, nil, binaries.agent, "run", "--data", data)
 	p.await(t, "watching victim")
 
@@ -410,6 +388,28 @@ func authority(t *testing.T, name string) *identity.Authority {
 	return a
 }
 
+// victim is an enrolled agent without sensors, in its folder, and the broker of its brain for
+// a test to play on.
+func victim(t *testing.T, auth *identity.Authority) (hub *bus.Hub, self *identity.Agent, data string) {
+	t.Helper()
+	hub, err := bus.OpenHub(t.Context(), bus.HubConfig{Server: bus.ServerConfig{Dir: filepath.Join(t.TempDir(), "bus"), Listen: "127.0.0.1:0", TLS: auth.ServerTLS()}, MaxBytes: 64 << 20}, auth)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(hub.Close)
+	self, err = auth.NewAgent("red", "victim", "web", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	self.Bus = hub.Server().URL()
+	data = filepath.Join(shortDir(t), "a")
+	if err := self.Save(filepath.Join(data, "self")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(data, "agent.yaml"), senseless)
+	return hub, self, data
+}
+
 // jet is the brain's own hand on the broker, for what a Hub would not do.
 func jet(t *testing.T, auth *identity.Authority, url string) jetstream.JetStream {
 	t.Helper()
@@ -456,21 +456,7 @@ func agentCommand(data string, argv ...string) ([]byte, error) {
 // one afterwards, never an older one, and takes the newest when it is back.
 func TestKillWhileTaking(t *testing.T) {
 	auth := authority(t, "brain")
-	hub, err := bus.OpenHub(t.Context(), bus.HubConfig{Server: bus.ServerConfig{Dir: filepath.Join(t.TempDir(), "bus"), Listen: "127.0.0.1:0", TLS: auth.ServerTLS()}, MaxBytes: 64 << 20}, auth)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(hub.Close)
-	self, err := auth.NewAgent("red", "victim", "web", time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	self.Bus = hub.Server().URL()
-	data := filepath.Join(shortDir(t), "a")
-	if err := self.Save(filepath.Join(data, "self")); err != nil {
-		t.Fatal(err)
-	}
-	write(t, filepath.Join(data, "agent.yaml"), senseless)
+	hub, self, data := victim(t, auth)
 	files := map[string][]byte{"hashes/many": bytes.Repeat([]byte(strings.Repeat("ab", 32)+" black filler\n"), 40_000)}
 	const rounds = 5
 	kept := uint64(0)

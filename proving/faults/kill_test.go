@@ -31,19 +31,32 @@ type realAgent struct {
 
 func newAgent(t *testing.T, b *brainProc, tenant, host, config string) *realAgent {
 	t.Helper()
+	a := asideAgent(t, b, tenant, host, config)
+	a.start(t)
+	return a
+}
+
+// asideAgent has token and configuration, and is not started.
+func asideAgent(t *testing.T, b *brainProc, tenant, host, config string) *realAgent {
+	t.Helper()
 	a := &realAgent{data: filepath.Join(shortDir(t), host), join: b.token(t, tenant, host)}
 	if err := os.MkdirAll(a.data, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(a.data, "agent.yaml"), config)
-	a.start(t)
 	return a
+}
+
+// run starts it, whatever it senses.
+func (a *realAgent) run(t *testing.T) {
+	t.Helper()
+	a.proc = start(t, nil, binaries.agent, "run", "--data", a.data, "--join", a.join)
+	a.await(t, "watching ")
 }
 
 func (a *realAgent) start(t *testing.T) {
 	t.Helper()
-	a.proc = start(t, nil, binaries.agent, "run", "--data", a.data, "--join", a.join)
-	a.await(t, "watching ")
+	a.run(t)
 	if !strings.Contains(a.said(), "sensor.kernel") || strings.Contains(a.said(), "sensor.kernel      off") {
 		t.Skipf("no kernel sensor here: %s", a.said())
 	}

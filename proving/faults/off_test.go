@@ -22,8 +22,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sys/unix"
 
 	"github.com/ringwall/ringwall/action"
@@ -257,24 +255,11 @@ func (h *offHost) order(kind action.Kind, subject *entity.Sighting) {
 func (h *offHost) acted() {
 	t := h.t
 	t.Helper()
-	creds, err := h.auth.BrainUser()
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := nats.Connect(h.url, nats.UserJWT(func() (string, error) { return creds.JWT, nil }, creds.Sign), nats.Secure(identity.PinnedTLS(h.auth.Pin())))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var m []byte
 	for _, o := range h.sent {
 		m = append(binary.BigEndian.AppendUint32(m, uint32(len(o))), o...)
 	}
-	if _, err := js.Publish(t.Context(), "orders."+h.tenant+".victim", m); err != nil {
+	if _, err := jet(t, h.auth, h.url).Publish(t.Context(), "orders."+h.tenant+".victim", m); err != nil {
 		t.Fatal(err)
 	}
 	rules := func() string { return h.run("nft", "list", "ruleset") }

@@ -12,11 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/ringwall/ringwall/action"
-	"github.com/ringwall/ringwall/bus"
 	"github.com/ringwall/ringwall/entity"
 	"github.com/ringwall/ringwall/event"
 	"github.com/ringwall/ringwall/identity"
@@ -41,32 +37,8 @@ func spooled(t *testing.T, data string) (out []*event.Event) {
 // TestHostileBroker: the real agent on a broker that plays orders: replayed, expired,
 // unsigned, forged, of another host and of another brain. It obeys the one that is its.
 func TestHostileBroker(t *testing.T) {
-	auth, err := identity.OpenAuthority(filepath.Join(t.TempDir(), "brain"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, err := identity.OpenAuthority(filepath.Join(t.TempDir(), "other"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := auth.AddTenant("red"); err != nil {
-		t.Fatal(err)
-	}
-	hub, err := bus.OpenHub(t.Context(), bus.HubConfig{Server: bus.ServerConfig{Dir: filepath.Join(t.TempDir(), "bus"), Listen: "127.0.0.1:0", TLS: auth.ServerTLS()}, MaxBytes: 64 << 20}, auth)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(hub.Close)
-	self, err := auth.NewAgent("red", "victim", "web", time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	self.Bus = hub.Server().URL()
-	data := filepath.Join(shortDir(t), "a")
-	if err := self.Save(filepath.Join(data, "self")); err != nil {
-		t.Fatal(err)
-	}
-	write(t, filepath.Join(data, "agent.yaml"), senseless)
+	auth, other := authority(t, "brain"), authority(t, "other")
+	_, self, data := victim(t, auth)
 	run := func() *proc {
 		p := start(t, nil, binaries.agent, "run", "--data", data)
 		p.await(t, "watching victim")
@@ -74,19 +46,7 @@ func TestHostileBroker(t *testing.T) {
 	}
 	p := run()
 
-	creds, err := auth.BrainUser()
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := nats.Connect(self.Bus, nats.UserJWT(func() (string, error) { return creds.JWT, nil }, creds.Sign), nats.Secure(identity.PinnedTLS(auth.Pin())))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(conn.Close)
-	js, err := jetstream.New(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := jet(t, auth, self.Bus)
 	play := func(orders ...[]byte) {
 		t.Helper()
 		var m []byte
