@@ -250,7 +250,11 @@ func (b *Brain) nextVersion(ctx context.Context, c crew, old *bundle.Bundle) (ui
 	if old != nil {
 		last = max(last, old.Version)
 	}
-	if version, err := b.hub.BundleVersion(ctx, c.tenant, c.group); err == nil && version > last {
+	version, err := b.hub.BundleVersion(ctx, c.tenant, c.group)
+	if err != nil && old == nil {
+		return 0, err // the broker alone may know: a version too low would be refused for good
+	}
+	if err == nil && version > last {
 		raw, err := b.hub.Bundle(ctx, c.tenant, c.group)
 		if err != nil {
 			return 0, err
