@@ -217,7 +217,7 @@ func (a *Agent) tellReady(ctx context.Context) {
 	a.ready()
 }
 
-// publish sends what is spooled. A spool that cannot be read for now is read again.
+// publish sends what is spooled. A spool that cannot be read is read again, from where it stood.
 func (a *Agent) publish(ctx context.Context, link *bus.Link) {
 	for ctx.Err() == nil {
 		precious, bulk := a.spool.Reader(identity.Precious), a.spool.Reader(identity.Bulk)

@@ -29,7 +29,7 @@ func (p Pin) MarshalText() ([]byte, error) { return base64.RawURLEncoding.Append
 
 // UnmarshalText reads it.
 func (p *Pin) UnmarshalText(text []byte) error {
-	b, err := base64.RawURLEncoding.DecodeString(string(text))
+	b, err := base64.RawURLEncoding.Strict().DecodeString(string(text))
 	if err != nil || len(b) != len(p) {
 		return fmt.Errorf("%.60q is not a certificate pin", text)
 	}

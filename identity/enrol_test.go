@@ -150,11 +150,17 @@ func TestJoinTokenTypos(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := token.String()
-	swapped := "A" + s[1:]
-	if s[0] == 'A' {
-		swapped = s[:5] + "_" + s[6:]
+	bad := []string{"", s[1:], s[:20], "@" + s, strings.TrimSuffix(s, ":8443"), s[:10] + "x" + s[10:], "a@b:1"}
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	end := strings.IndexByte(s, '@') - 1
+	for _, at := range []int{0, 5, end} { // the last character carries bits that belong to no byte
+		for _, c := range alphabet {
+			if byte(c) != s[at] {
+				bad = append(bad, s[:at]+string(c)+s[at+1:])
+			}
+		}
 	}
-	for _, bad := range []string{"", s[1:], s[:20], "@" + s, strings.TrimSuffix(s, ":8443"), swapped, s[:10] + "x" + s[10:], "a@b:1"} {
+	for _, bad := range bad {
 		if got, err := ParseJoinToken(bad); err == nil && got.Secret == token.Secret {
 			t.Errorf("%q is taken", bad)
 		} else if err == nil {

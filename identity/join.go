@@ -50,7 +50,7 @@ func ParseJoinToken(s string) (JoinToken, error) {
 	if host, port, err := net.SplitHostPort(address); err != nil || host == "" || port == "" {
 		return j, fmt.Errorf("join token: %.100q is not HOST:PORT", address)
 	}
-	b, err := base64.RawURLEncoding.DecodeString(text)
+	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(b) != 1+len(j.Secret)+len(j.Pin)+4 || b[0] != joinVersion {
 		return j, errors.New("join token: damaged, cut short, or of another version; copy it whole")
 	}

@@ -32,7 +32,7 @@ func (p PublicKey) MarshalText() ([]byte, error) {
 
 // UnmarshalText reads the text form.
 func (p *PublicKey) UnmarshalText(text []byte) error {
-	b, err := base64.RawURLEncoding.DecodeString(string(text))
+	b, err := base64.RawURLEncoding.Strict().DecodeString(string(text))
 	if err != nil || len(b) != len(p) {
 		return fmt.Errorf("%.60q is not a signing key: want %d bytes in base64url", text, len(p))
 	}
@@ -77,7 +77,7 @@ func OpenSigningKey(dir, name string) (*SigningKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	seed, err := base64.RawURLEncoding.DecodeString(string(text))
+	seed, err := base64.RawURLEncoding.Strict().DecodeString(string(text))
 	if err != nil || len(seed) != ed25519.SeedSize {
 		return nil, fmt.Errorf("read signing key %s: not %d bytes in base64url; restore it from a backup", path, ed25519.SeedSize)
 	}

@@ -101,7 +101,7 @@ func (b box) open(purpose, text string, now time.Time, v any) (sealed, error) {
 	if len(text) > maxSealed {
 		return s, errSeal
 	}
-	raw, err := base64.RawURLEncoding.DecodeString(text)
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(raw) < b.aead.NonceSize() {
 		return s, errSeal
 	}
