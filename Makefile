@@ -5,6 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/ringwall/ringwall/cli/host.Version=$(VERSION)
 DATA    ?= ./var
 ARGS    ?=
+CONSOLE ?= yes
 
 .DEFAULT_GOAL := help
 
@@ -23,6 +24,7 @@ down: ## take every trace out of kernel and firewall, put moved files back
 .PHONY: build
 build: ## bin/ringwall (all roles) and bin/ringwall-agent (static), also for arm64
 	@scripts/need build
+	@[ "$(CONSOLE)" = no ] || scripts/console
 	CGO_ENABLED=1 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ringwall ./cmd/ringwall
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ringwall-agent ./cmd/ringwall-agent
 
@@ -33,6 +35,7 @@ arm64: ## bin/ringwall-agent-arm64, cross-built
 .PHONY: test
 test: build ## all tests; those that need root run when root and skip, saying so, when not
 	@scripts/need test
+	scripts/console check
 	go vet ./...
 	go test ./...
 
@@ -77,4 +80,4 @@ demo: build ## watch a recorded intrusion being seen, traced and answered (no ro
 
 .PHONY: clean
 clean: ## remove what make built
-	rm -rf bin
+	rm -rf bin console/web/node_modules console/dist/assets console/dist/index.html console/dist/sum

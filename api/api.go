@@ -37,6 +37,8 @@ import (
 type Backend interface {
 	Tenants() []string
 	Status(ctx context.Context) brain.Status
+	Overview(ctx context.Context, tenant string, since, until time.Time, step time.Duration) (brain.Overview, error)
+	Funnels(ctx context.Context, tenant string) []brain.Funnel
 	Follow(ctx context.Context, tenant string) <-chan brain.Update
 
 	Findings(ctx context.Context, tenant string, q ledger.FindingQuery) ([]ledger.ListedFinding, string, error)
@@ -101,6 +103,7 @@ func New(back Backend, guard *access.Guard, version string, log *slog.Logger) *S
 
 func (s *Server) operations() {
 	s.statusOps()
+	s.overviewOps()
 	s.findingOps()
 	s.incidentOps()
 	s.actionOps()
@@ -200,6 +203,10 @@ func register[I, O any](s *Server, o operation, f func(context.Context, *I) (*O,
 	})
 }
 
+// staleType is the type of the problem that a page answers by asking who sits there and
+// repeating the request (POST /v1/me/confirm).
+const staleType = "urn:ringwall:stale"
+
 // problem says what went wrong. What is not the asker's fault is told in the log; over
 // the network the answer only names the place to look.
 func (s *Server) problem(ctx context.Context, operation string, err error) error {
@@ -207,6 +214,8 @@ func (s *Server) problem(ctx context.Context, operation string, err error) error
 	switch {
 	case errors.As(err, &told):
 		return err
+	case errors.Is(err, access.ErrStale):
+		return &huma.ErrorModel{Type: staleType, Status: access.Status(err), Title: http.StatusText(access.Status(err)), Detail: err.Error()}
 	case access.Status(err) != 0:
 		h := http.Header{}
 		retryAfter(h, err)

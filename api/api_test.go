@@ -49,6 +49,21 @@ func real(t *testing.T) *Server {
 	return New(b, guard, "test", slog.New(slog.DiscardHandler))
 }
 
+// TestPathParameters: every place in a path is a parameter, or huma would not fill it in.
+func TestPathParameters(t *testing.T) {
+	operations(New(nil, nil, "dev", slog.New(slog.DiscardHandler)), func(method, path string, op *huma.Operation) {
+		have := 0
+		for _, p := range op.Parameters {
+			if p.In == "path" {
+				have++
+			}
+		}
+		if want := strings.Count(path, "{"); have != want {
+			t.Errorf("%s %s: %d of %d path parameters are read; is one in an embedded type that is not exported?", method, path, have, want)
+		}
+	})
+}
+
 // TestDocument: the committed document is what the code says.
 func TestDocument(t *testing.T) {
 	got, err := New(nil, nil, "dev", slog.New(slog.DiscardHandler)).OpenAPI().YAML()

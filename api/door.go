@@ -55,8 +55,8 @@ func (d *Door) Validate() error {
 	return nil
 }
 
-// RunDoor serves the API until ctx ends.
-func (s *Server) RunDoor(ctx context.Context, d Door) error {
+// RunDoor serves the API, and pages beside it, until ctx ends.
+func (s *Server) RunDoor(ctx context.Context, d Door, pages http.Handler) error {
 	if err := d.Validate(); err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (s *Server) RunDoor(ctx context.Context, d Door) error {
 		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
 	}
 	srv := &http.Server{
-		Handler: s.Web(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: s.Web(pages), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
@@ -84,15 +84,12 @@ func (s *Server) RunDoor(ctx context.Context, d Door) error {
 	return nil
 }
 
-// noPages is what a browser is shown until there is a console.
-const noPages = `There are no pages here yet; the API answers under /v1/.
-A one-time link is used by POST /v1/links/redeem with {"secret": what stands behind its #, "name": …, "password": …}.`
-
-// Web is the handler of the door: who asks is found out first.
-func (s *Server) Web() http.Handler {
+// Web is the handler of the door: who asks is found out first. What is not the API's goes
+// to pages, which anyone may load: they hold no secret.
+func (s *Server) Web(pages http.Handler) http.Handler {
 	return s.guard.Headers(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.URL.Path, "/v1/") {
-			http.Error(w, noPages, http.StatusNotFound)
+			pages.ServeHTTP(w, r)
 			return
 		}
 		c, err := s.guard.Caller(r)

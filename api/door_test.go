@@ -24,7 +24,7 @@ type browser struct {
 
 func open(t *testing.T, s *Server) *browser {
 	t.Helper()
-	srv := httptest.NewServer(s.Web())
+	srv := httptest.NewServer(s.Web(http.NotFoundHandler()))
 	t.Cleanup(srv.Close)
 	jar, _ := cookiejar.New(nil)
 	return &browser{t: t, at: srv.URL, http: &http.Client{Jar: jar}}

@@ -37,8 +37,9 @@ type Story struct {
 	Text    []string         `json:"text" doc:"The story in sentences"`
 }
 
-// incidentIn names an incident.
-type incidentIn struct {
+// IncidentIn names an incident. It is exported, because huma reads no parameters from an
+// embedded type that is not.
+type IncidentIn struct {
 	In
 	ID string `path:"id" maxLength:"128" doc:"Its id, or that of one merged into it"`
 }
@@ -97,7 +98,7 @@ func (s *Server) incidentOps() {
 	})
 	s.incidentChanges(tag)
 	register(s, operation{method: http.MethodGet, path: "/v1/trace/{id}", id: "trace", tag: tag, need: access.Read, summary: "Lead a finding or an incident back to its entry", errors: []int{http.StatusNotFound}},
-		func(ctx context.Context, in *incidentIn) (*body[Story], error) {
+		func(ctx context.Context, in *IncidentIn) (*body[Story], error) {
 			st, err := s.back.Trace(ctx, in.tenant(), in.ID)
 			if err != nil {
 				return nil, err
@@ -113,14 +114,14 @@ func whole(x ledger.ListedIncident) *versioned[Incident] {
 // incident registers a question about one incident.
 func incident[O any](s *Server, path, id, summary string, f func(ctx context.Context, tenant, id string) (*O, error)) {
 	register(s, operation{method: http.MethodGet, path: "/v1/incidents/{id}" + path, id: id, tag: "Incidents", need: access.Read, summary: summary, errors: []int{http.StatusNotFound}},
-		func(ctx context.Context, in *incidentIn) (*O, error) {
+		func(ctx context.Context, in *IncidentIn) (*O, error) {
 			return f(ctx, in.tenant(), in.ID)
 		})
 }
 
 func (s *Server) incidentChanges(tag string) {
 	type change struct {
-		incidentIn
+		IncidentIn
 		IfMatch string `header:"If-Match" doc:"The ETag that the change rests on; instead of version"`
 		Body    struct {
 			Status   string  `json:"status,omitempty" enum:"new,working,solved,ordinary"`
@@ -154,7 +155,7 @@ func (s *Server) incidentChanges(tag string) {
 			return whole(x), nil
 		})
 	type note struct {
-		incidentIn
+		IncidentIn
 		Body struct {
 			Text string `json:"text" minLength:"1" maxLength:"16384"`
 		}

@@ -243,7 +243,7 @@ func (s *Server) selfOps() {
 
 func (s *Server) userOps() {
 	g, tag := s.guard, "Users"
-	type user struct {
+	type UserIn struct {
 		In
 		Name string `path:"name" maxLength:"128"`
 	}
@@ -267,7 +267,7 @@ func (s *Server) userOps() {
 			return answer(k), err
 		})
 	type change struct {
-		user
+		UserIn
 		Body access.ChangeUser
 	}
 	register(s, operation{method: http.MethodPatch, path: "/v1/users/{name}", id: "changeUser", tag: tag, need: access.Administer, summary: "Change a user's role, raw permission, or disable them; their sessions end"},
@@ -276,7 +276,7 @@ func (s *Server) userOps() {
 		})
 	register(s, operation{method: http.MethodPost, path: "/v1/users/{name}/recover", id: "recoverUser", tag: tag, need: access.Administer, status: http.StatusCreated, summary: "Make a one-time link for a user who lost their way in",
 		text: "Over the host's own socket also for a name that nobody has: that makes a new admin."},
-		func(ctx context.Context, in *user) (*body[*access.NewLink], error) {
+		func(ctx context.Context, in *UserIn) (*body[*access.NewLink], error) {
 			k, err := g.Recover(ctx, in.as, in.Name)
 			return answer(k), err
 		})
@@ -286,7 +286,7 @@ func (s *Server) userOps() {
 			return answer(some(list)), err
 		})
 	register(s, operation{method: http.MethodDelete, path: "/v1/links/{name}", id: "cancelLinks", tag: tag, need: access.Administer, status: http.StatusOK, summary: "End the one-time links of a user"},
-		func(ctx context.Context, in *user) (*body[Done], error) {
+		func(ctx context.Context, in *UserIn) (*body[Done], error) {
 			return answer(Done{true}), g.CancelLinks(ctx, in.as, in.Name)
 		})
 }

@@ -106,6 +106,7 @@ type Finding struct {
 	Title        string        `json:"title"`
 	Colour       string        `json:"colour" enum:"grey,white,black"`
 	Score        float64       `json:"score" minimum:"0" maximum:"1" doc:"Calibrated probability"`
+	Severity     string        `json:"severity" enum:"critical,high,medium,low" doc:"The score in a word"`
 	Techniques   []string      `json:"techniques" doc:"ATT&CK"`
 	Evidence     []Evidence    `json:"evidence"`
 	Subjects     []Entity      `json:"subjects" doc:"The first is what it is about"`
@@ -121,6 +122,7 @@ type Incident struct {
 	ID           string        `json:"id"`
 	Title        string        `json:"title"`
 	Score        float64       `json:"score" minimum:"0" maximum:"1"`
+	Severity     string        `json:"severity" enum:"critical,high,medium,low" doc:"The score in a word"`
 	State        string        `json:"state" doc:"As the judge sees it: open, contained or closed"`
 	Status       string        `json:"status" enum:"new,working,solved,ordinary" doc:"As people see it"`
 	Assignee     string        `json:"assignee"`
@@ -246,7 +248,7 @@ func completenessOf(c *verdict.Completeness) *Completeness {
 func FindingOf(f *verdict.Finding, incident string) Finding {
 	return Finding{
 		ID: f.Id, Time: wall(f.WallNs), Published: wall(f.PublishedNs), Host: f.Host, Layer: f.Layer, Stage: f.Stage, Rule: f.Rule, Title: f.Title,
-		Colour: strings.ToLower(f.Colour.String()), Score: f.Score, Techniques: some(f.Techniques),
+		Colour: strings.ToLower(f.Colour.String()), Score: f.Score, Severity: verdict.Severity(f.Score), Techniques: some(f.Techniques),
 		Evidence: each(f.Evidence, func(e *verdict.Evidence) Evidence {
 			return Evidence{What: e.What, Where: e.Where, Weight: e.Weight, Engine: e.Engine, Root: e.Root}
 		}),
@@ -260,7 +262,7 @@ func FindingOf(f *verdict.Finding, incident string) Finding {
 func IncidentOf(x ledger.ListedIncident, whole bool) Incident {
 	i := x.Incident
 	out := Incident{
-		ID: i.Id, Title: i.Title, Score: i.Score, State: i.State, Status: x.Desk.Status, Assignee: x.Desk.Assignee, Version: x.Desk.Version,
+		ID: i.Id, Title: i.Title, Score: i.Score, Severity: verdict.Severity(i.Score), State: i.State, Status: x.Desk.Status, Assignee: x.Desk.Assignee, Version: x.Desk.Version,
 		Opened: wall(i.OpenedNs), Updated: wall(i.UpdatedNs), Aliases: i.Aliases, Findings: some(i.Findings), Hosts: some(i.Hosts),
 		Techniques: some(i.Techniques), Layers: some(i.Layers), Entry: EntityOf(i.Entry), EntryRule: i.EntryRule, Completeness: completenessOf(i.Completeness),
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/ringwall/ringwall/api/access"
 	"github.com/ringwall/ringwall/brain"
 	"github.com/ringwall/ringwall/cli/host"
+	"github.com/ringwall/ringwall/console"
 	"github.com/ringwall/ringwall/health"
 )
 
@@ -43,7 +44,7 @@ func doors(ctx context.Context, out io.Writer, b *brain.Brain, d api.Door, data 
 		return nil
 	}
 	start("api over TCP", func(ctx context.Context) error {
-		if err := server.RunDoor(ctx, d); err != nil {
+		if err := server.RunDoor(ctx, d, console.Handler()); err != nil {
 			board.Set("door.api", health.Degraded, err.Error())
 		}
 		return nil

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+import { StrictMode } from 'react'
+import { createRoot } from 'react-dom/client'
+import { App } from './app'
+import { currentLang, setLang } from './i18n'
+import './style/main.css'
+import { startTheme } from './theme'
+
+startTheme()
+setLang(currentLang())
+const root = document.getElementById('root')
+if (root) createRoot(root).render(<StrictMode><App /></StrictMode>)

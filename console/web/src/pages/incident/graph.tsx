@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+import { BaseEdge, EdgeLabelRenderer, getBezierPath, Handle, Position, ReactFlow, ReactFlowProvider, useReactFlow, type Edge as FlowEdge, type EdgeProps, type Node as FlowNode, type NodeProps } from '@xyflow/react'
+import { useCallback, useEffect, useMemo, useRef, useState, type KeyboardEvent } from 'react'
+import type { Schema } from '../../api/client'
+import { count, dictionary, useWords } from '../../i18n'
+import { useKindWord } from '../../ui/entity'
+import { Icon, iconOf } from '../../ui/icons'
+import { Line } from '../../ui/text'
+import { plainText } from '../../ui/visible'
+import type { Pointed } from '../incident'
+import { fold, foldStep, type Folded, type Link, type Picture, type Seen } from './fold'
+import { card, extent, layout } from './layout'
+import { useDeed } from './words'
+
+const words = dictionary({
+  label: 'Attack graph. Arrow keys go from finding to finding; Tab reaches every card.', fit: 'Fit all', reset: 'Fold as at first', inn: 'Larger', out: 'Smaller', entry: 'entry',
+  fold: '+{n} {kind}', show: 'show {n}', below: '+{n} below', hide: 'fold', guess: 'a guess', findings: '{n} findings', times: '×{n}', legend: 'dashed: a guess of the trace, not seen',
+  none: 'The graph has forgotten this incident, or nothing has been drawn yet.',
+}, {
+  label: '攻击图。方向键在各个发现之间移动；Tab 可到达每张卡片。', fit: '适应窗口', reset: '恢复折叠', inn: '放大', out: '缩小', entry: '入口',
+  fold: '+{n} 个{kind}', show: '显示 {n} 个', below: '下有 {n} 个', hide: '折叠', guess: '推测', findings: '{n} 个发现', times: '×{n}', legend: '虚线：追踪的推测，并未看到',
+  none: '图中已不再保留此事件，或尚未绘制。',
+})
+
+type Finding = Schema['Finding']
+
+interface CardData extends Record<string, unknown> {
+  seen: Seen
+  severity: string
+  findings: number
+  selected: boolean
+  hovered: boolean
+  onPath: boolean
+  click: (s: Seen) => void
+  toggle: (s: Seen) => void
+  point: (id: string | null) => void
+}
+interface LineData extends Record<string, unknown> { link: Link; lit: boolean }
+
+const rank: Record<string, number> = { critical: 4, high: 3, medium: 2, low: 1 }
+
+/** worst gives the worst severity of findings above grey. */
+export function worst(findings: readonly Finding[]): string {
+  return findings.filter(f => f.colour === 'black').reduce((w, f) => (rank[f.severity] ?? 0) > (rank[w] ?? 0) ? f.severity : w, '')
+}
+
+function EntityCard({ data }: NodeProps<FlowNode<CardData>>) {
+  const t = useWords(words)
+  const kind = useKindWord()
+  const { seen: s } = data
+  const n = s.node
+  const label = n ? `${kind(n.kind)}: ${plainText(n.label)}` : ''
+  if (!n) {
+    const f = s.fold
+    return (
+      <div className="card fold" style={{ width: card.width, height: card.height }}>
+        <Handle type="target" position={Position.Left} isConnectable={false} />
+        <button type="button" onClick={() => data.toggle(s)} onFocus={() => data.point(s.id)}>
+          <Icon name={iconOf(f?.kind ?? '')} />
+          <span className="card-text">{t('fold', { n: count(f?.count ?? 0), kind: kind(f?.kind ?? '') })}<small>{t('show', { n: Math.min(foldStep, f?.count ?? 0) })}</small></span>
+        </button>
+      </div>
+    )
+  }
+  return (
+    <div className={['card', data.severity && `sev-${data.severity}`, n.entry && 'entry', data.selected && 'selected', data.hovered && 'hovered', data.onPath && 'on-path'].filter(Boolean).join(' ')}
+      style={{ width: card.width, height: card.height }} onMouseEnter={() => data.point(n.id)} onMouseLeave={() => data.point(null)}>
+      <Handle type="target" position={Position.Left} isConnectable={false} />
+      <button type="button" aria-pressed={data.selected} aria-label={[label, n.entry && t('entry'), data.findings > 0 && t('findings', { n: data.findings })].filter(Boolean).join(', ')} data-node={n.id} onClick={() => data.click(s)}>
+        <Icon name={n.entry ? 'entry' : iconOf(n.kind)} />
+        <span className="card-text"><Line text={brief(n)} most={120} />
+          <small>{n.entry ? t('entry') : kind(n.kind)} · <Line text={n.host} most={40} />{data.findings > 0 && <b className="num"> · {t('findings', { n: data.findings })}</b>}</small></span>
+      </button>
+      {(s.hidden > 0 || s.opened) && <button type="button" className="card-more" onClick={() => data.toggle(s)}>{s.opened ? t('hide') : t('below', { n: count(s.hidden) })}</button>}
+      <Handle type="source" position={Position.Right} isConnectable={false} />
+    </div>
+  )
+}
+
+/** brief is a node's label without what the card says anyway. */
+function brief(n: NonNullable<Seen['node']>): string {
+  if (n.kind === 'process') return n.label.replace(/ \(pid \d+, uid \d+\)$/, '')
+  if (n.kind === 'file') return n.label.length > 34 ? '…' + n.label.slice(-33) : n.label
+  return n.label
+}
+
+function DeedLine({ id, sourceX, sourceY, targetX, targetY, data }: EdgeProps<FlowEdge<LineData>>) {
+  const deed = useDeed()
+  const t = useWords(words)
+  if (!data) return null
+  const { link: l, lit } = data
+  const [path] = getBezierPath({ sourceX, sourceY, targetX, targetY, sourcePosition: Position.Right, targetPosition: Position.Left, curvature: 0.35 })
+  const text = l.deeds.slice(0, 2).map(deed).join(', ') + (l.deeds.length > 2 ? '…' : '')
+  return (
+    <>
+      <BaseEdge id={id} path={path} className={['deed', l.guess && 'guess', !l.tree && 'cross', lit && 'lit'].filter(Boolean).join(' ')} interactionWidth={0} />
+      {(l.tree || lit) && <EdgeLabelRenderer>
+        <span className={lit ? 'deed-label lit' : 'deed-label'} style={{ transform: `translate(-100%, -50%) translate(${targetX - 6}px, ${targetY - 9}px)` }} title={l.rules.join(', ')}>
+          {text}{l.count > 1 && <> <span className="num">{t('times', { n: count(l.count) })}</span></>}{l.guess && ' ?'}
+        </span>
+      </EdgeLabelRenderer>}
+    </>
+  )
+}
+
+const nodeTypes = { card: EntityCard }
+const edgeTypes = { deed: DeedLine }
+
+/** Graph draws the attack graph; what is pointed at elsewhere is lit in it. */
+export function Graph(props: { picture: Picture; findings: readonly Finding[]; pointed: Pointed }) {
+  const t = useWords(words)
+  if (props.picture.nodes.length === 0) return <p className="graph-note">{t('none')}</p>
+  return <ReactFlowProvider><Canvas {...props} /></ReactFlowProvider>
+}
+
+/** wayTo lists the seen ones from the entry to one of them. */
+function wayTo(f: Folded, id: string | null): Set<string> {
+  const out = new Set<string>()
+  for (let at = id === null ? undefined : f.of(id); at !== undefined && !out.has(at); at = f.seen.get(at)?.parent ?? undefined) out.add(at)
+  return out
+}
+
+function Canvas({ picture, findings, pointed }: { picture: Picture; findings: readonly Finding[]; pointed: Pointed }) {
+  const t = useWords(words)
+  const flow = useReactFlow()
+  const box = useRef<HTMLDivElement>(null)
+  const [opened, setOpened] = useState<ReadonlyMap<string, number>>(new Map())
+  const folded = useMemo(() => fold(picture, opened), [picture, opened])
+  const places = useMemo(() => layout(folded), [folded])
+  const byNode = useMemo(() => {
+    const known = new Map(findings.map(f => [f.id, f]))
+    return new Map(picture.nodes.map(n => [n.id, (n.findings ?? []).flatMap(id => known.get(id) ?? [])]))
+  }, [picture, findings])
+
+  const toggle = useCallback((s: Seen) => setOpened(o => {
+    const next = new Map(o)
+    if (s.fold) next.set(s.id, (o.get(s.id) ?? 0) + foldStep)
+    else if (o.has(s.id)) next.delete(s.id)
+    else next.set(s.id, 1)
+    return next
+  }), [])
+  const click = useCallback((s: Seen) => pointed.select(s.id === pointed.node ? null : s.id), [pointed])
+  const at = pointed.node, over = pointed.hover
+  const lit = useMemo(() => wayTo(folded, over ?? at), [folded, at, over])
+
+  const nodes = useMemo<FlowNode<CardData>[]>(() => folded.order.map(s => {
+    const found = s.node ? byNode.get(s.id) ?? [] : []
+    return {
+      id: s.id, type: 'card', position: places.get(s.id) ?? { x: 0, y: 0 }, width: card.width, height: card.height, draggable: false, selectable: false, focusable: false,
+      data: { seen: s, severity: worst(found), findings: found.filter(f => f.colour === 'black').length, selected: s.id === at, hovered: over !== null && folded.of(over) === s.id, onPath: lit.has(s.id), click, toggle, point: pointed.point },
+    }
+  }), [folded, places, byNode, at, over, lit, click, toggle, pointed.point])
+  const edges = useMemo<FlowEdge<LineData>[]>(() => folded.links.map(link => ({
+    id: link.id, type: 'deed', source: link.from, target: link.to, focusable: false, selectable: false,
+    data: { link, lit: lit.has(link.from) && lit.has(link.to) && link.tree }, zIndex: lit.has(link.from) && lit.has(link.to) ? 1 : 0,
+  })), [folded, lit])
+
+  const size = extent(places)
+  const height = Math.max(220, Math.min(520, size.height + 80))
+  const fit = useCallback(() => void flow.fitBounds(extent(places), { padding: 0.06 }), [flow, places])
+  // First the whole, unless that would be too small to read: then the entry.
+  const begin = useCallback(() => {
+    const width = box.current?.clientWidth ?? 800
+    const zoom = Math.min(1, (width - 40) / size.width, (height - 40) / size.height)
+    if (zoom >= 0.55) { fitNow(zoom, width); return }
+    void flow.setViewport({ x: 20, y: height / 2 - (places.get(folded.order[0]?.id ?? '')?.y ?? 0) * 0.8 - 20, zoom: 0.8 })
+    function fitNow(zoom: number, width: number) { void flow.setViewport({ x: Math.max(20, (width - size.width * zoom) / 2), y: (height - size.height * zoom) / 2 - size.y * zoom, zoom }) }
+  }, [flow, size.width, size.height, size.y, height, places, folded])
+  const begun = useRef(false)
+  useEffect(() => {
+    if (begun.current) return
+    begun.current = true
+    begin()
+  }, [begin])
+
+  // What was chosen elsewhere comes into sight.
+  useEffect(() => {
+    const p = at === null ? undefined : places.get(folded.of(at) ?? '')
+    const b = box.current
+    if (!p || !b) return
+    const { x, y, zoom } = flow.getViewport()
+    const sx = p.x * zoom + x, sy = p.y * zoom + y
+    if (sx < 0 || sy < 0 || sx + card.width * zoom > b.clientWidth || sy + card.height * zoom > b.clientHeight) void flow.setCenter(p.x + card.width / 2, p.y + card.height / 2, { zoom: Math.max(zoom, 0.7), duration: 200 })
+  }, [at, flow, places, folded])
+
+  const walk = (e: KeyboardEvent) => {
+    const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[e.key]
+    if (by === undefined) return
+    e.preventDefault()
+    const all = picture.nodes.filter(n => (n.findings ?? []).length > 0)
+    const now = all.findIndex(n => n.id === at)
+    const next = all[now < 0 ? (by > 0 ? 0 : all.length - 1) : (now + by + all.length) % all.length]
+    if (next) pointed.select(next.id)
+  }
+  return (
+    <div className="graph" ref={box} style={{ height }} role="group" aria-label={t('label')} tabIndex={0} onKeyDown={walk}>
+      <ReactFlow nodes={nodes} edges={edges} nodeTypes={nodeTypes} edgeTypes={edgeTypes} onlyRenderVisibleElements minZoom={0.08} maxZoom={1.6}
+        nodesDraggable={false} nodesConnectable={false} nodesFocusable={false} edgesFocusable={false} elementsSelectable={false} disableKeyboardA11y zoomOnScroll={false} preventScrolling={false} panOnScroll={false} proOptions={{ hideAttribution: true }} />
+      <div className="graph-tools">
+        <button type="button" className="icon-button" title={t('inn')} aria-label={t('inn')} onClick={() => void flow.zoomIn()}><Icon name="plus" /></button>
+        <button type="button" className="icon-button" title={t('out')} aria-label={t('out')} onClick={() => void flow.zoomOut()}><Icon name="minus" /></button>
+        <button type="button" className="icon-button" title={t('fit')} aria-label={t('fit')} onClick={fit}><Icon name="fit" /></button>
+        {opened.size > 0 && <button type="button" className="button quiet" onClick={() => setOpened(new Map())}>{t('reset')}</button>}
+      </div>
+      {folded.links.some(l => l.guess) && <p className="graph-legend">{t('legend')}</p>}
+    </div>
+  )
+}
