@@ -27,7 +27,7 @@ const words = dictionary({
   order: 'Order',
   desc: 'descending', asc: 'ascending',
   reload: 'Load again',
-  fresh: 'new rows: show them',
+  fresh: 'new rows: show them', act: 'Act',
 }, {
   filter: '筛选',
   any: '任意',
@@ -42,7 +42,7 @@ const words = dictionary({
   order: '顺序',
   desc: '降序', asc: '升序',
   reload: '重新载入',
-  fresh: '有新内容：显示',
+  fresh: '有新内容：显示', act: '操作',
 })
 
 /** Column is one column of a list. */
@@ -175,7 +175,7 @@ function FilterInput({ filter: f, any }: { filter: Filter; any: string }) {
     <div className="filter">
       <label htmlFor={id}>{f.label}</label>
       {f.kind === 'choice' && <select id={id} value={now} onChange={e => put(e.target.value)}><option value="">{any}</option>{f.options.map(o => <option key={o.value} value={o.value}>{o.label}</option>)}</select>}
-      {f.kind === 'time' && <input id={id} type="datetime-local" step="1" value={typed} onChange={e => { type(e.target.value); put(e.target.value) }} />}
+      {f.kind === 'time' && <input id={id} type="datetime-local" value={typed} onChange={e => { type(e.target.value); put(e.target.value) }} />}
       {f.kind === 'text' && <input id={id} type="search" value={typed} placeholder={f.placeholder} spellCheck={false} autoComplete="off" onChange={e => {
         const value = e.target.value
         type(value)
@@ -206,6 +206,7 @@ export function Table<T>({ label, columns, rows, keyOf, to, sort, order, onSort,
         <thead>
           <tr>{columns.map(c => (
             <th key={c.name} scope="col" className={c.kind} aria-sort={c.sort && c.sort === sort ? (order === 'asc' ? 'ascending' : 'descending') : undefined}>
+              {!c.head && <span className="sr-only">{t('act')}</span>}
               {c.sort && onSort
                 ? <button type="button" className="sort" onClick={() => onSort(c.sort as string)} title={t('sortBy', { what: c.head })}>{c.head}{c.sort === sort && <Icon name={order === 'asc' ? 'up' : 'down'} size={12} />}</button>
                 : c.head}

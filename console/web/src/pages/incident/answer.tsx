@@ -7,19 +7,20 @@ import { api, type Schema } from '../../api/client'
 import { useChange, type Asked } from '../../api/query'
 import { dictionary, useWords } from '../../i18n'
 import { May } from '../../session'
-import { Badge, State } from '../../ui/badges'
+import { State } from '../../ui/badges'
 import { HostLink } from '../../ui/entity'
+import { Icon } from '../../ui/icons'
 import { Panel } from '../../ui/page'
 import { Empty, Stand, Trouble } from '../../ui/state'
 import { Line, Shown } from '../../ui/text'
-import { Ago, Time } from '../../ui/time'
+import { Time } from '../../ui/time'
 
 const words = dictionary({
   title: 'Answer', none: 'Nothing was done.', noneHelp: 'The policy observes, or ordered nothing for this. It is set under brain.policy.',
-  undo: 'Undo', asked: 'asked; the host will report', until: 'ends by itself', by: 'by policy', because: 'because', live: 'holds', sees: 'sensors see it hold',
+  undo: 'Undo', asked: 'asked', until: 'ends by itself', by: 'policy', because: 'because', when: 'ordered', result: 'result', sees: 'sensors see that it holds',
 }, {
   title: '处置', none: '尚未采取行动。', noneHelp: '策略处于观察阶段，或未对此下令。策略在 brain.policy 中设置。',
-  undo: '撤销', asked: '已请求；主机将上报结果', until: '自动结束于', by: '依据策略', because: '原因', live: '生效中', sees: '传感器确认生效',
+  undo: '撤销', asked: '已请求', until: '自动结束于', by: '策略', because: '原因', when: '下令', result: '结果', sees: '传感器确认生效',
 })
 
 export const kindWords = dictionary({
@@ -48,15 +49,23 @@ export function Answer({ actions }: { incident: Schema['Incident']; actions: Ask
 function Done({ action: a }: { action: Schema['Action'] }) {
   const t = useWords(words)
   const kind = useActionWord()
+  const [open, setOpen] = useState(false)
   const [asked, setAsked] = useState(false)
   const undo = useChange(() => api.post('/v1/actions/{id}/undo', { path: { id: a.id } }))
   return (
     <li className="action">
-      <div className="row"><strong>{kind(a.kind)}</strong> <span className="grow"><Line text={a.target} mono /></span> <State of={a.state} /></div>
-      <div className="small muted"><Ago at={a.ordered} /> · <HostLink host={a.host} />{a.policy && <> · {t('by')} <Line text={a.policy} /></>} · <State of={a.stage} />{a.verified && <> · <Badge tone="good">{t('sees')}</Badge></>}</div>
-      <div className="small">{t('because')} <Shown text={a.reason} most={160} />{a.result && <> — <Shown text={a.result} most={160} /></>}</div>
-      {a.live && <div className="row small"><span className="muted">{t('until')} <Time at={a.deadline} /></span>
-        <May do="respond">{asked ? <span className="muted">{t('asked')}</span> : <button type="button" className="button" disabled={undo.busy} onClick={() => void undo.run().then(r => r && setAsked(true))}>{t('undo')}</button>}</May></div>}
+      <div className="row nowrap">
+        <button type="button" className="action-open" aria-expanded={open} onClick={() => setOpen(o => !o)}><Icon name={open ? 'down' : 'right'} size={12} /> <span className="action-kind">{kind(a.kind)}</span> <Line text={a.target} mono /></button>
+        {a.verified && <span className="small is-white" title={t('sees')}><Icon name="check" size={12} /></span>}<State of={a.state} />
+        {a.live && <May do="respond">{asked ? <span className="muted small">{t('asked')}</span> : <button type="button" className="button small" disabled={undo.busy} onClick={() => void undo.run().then(r => r && setAsked(true))}>{t('undo')}</button>}</May>}
+      </div>
+      {open && <dl className="facts action-facts">
+        <div><dt>{t('when')}</dt><dd><Time at={a.ordered} ms /> · <HostLink host={a.host} /></dd></div>
+        <div><dt>{t('because')}</dt><dd><Shown text={a.reason} most={240} /></dd></div>
+        {a.policy && <div><dt>{t('by')}</dt><dd><code><Shown text={a.policy} most={40} /></code> <State of={a.stage} /></dd></div>}
+        {a.result && <div><dt>{t('result')}</dt><dd><Shown text={a.result} most={240} /></dd></div>}
+        {a.live && <div><dt>{t('until')}</dt><dd><Time at={a.deadline} /></dd></div>}
+      </dl>}
       {undo.error && <Trouble problem={undo.error} />}
     </li>
   )

@@ -3,7 +3,7 @@ import { BaseEdge, EdgeLabelRenderer, getBezierPath, Handle, Position, ReactFlow
 import { useCallback, useEffect, useMemo, useRef, useState, type KeyboardEvent } from 'react'
 import type { Schema } from '../../api/client'
 import { count, dictionary, useWords } from '../../i18n'
-import { useKindWord } from '../../ui/entity'
+import { useKindWord, useManyWord } from '../../ui/entity'
 import { Icon, iconOf } from '../../ui/icons'
 import { Line } from '../../ui/text'
 import { plainText } from '../../ui/visible'
@@ -14,12 +14,12 @@ import { useDeed } from './words'
 
 const words = dictionary({
   label: 'Attack graph. Arrow keys go from finding to finding; Tab reaches every card.', fit: 'Fit all', reset: 'Fold as at first', inn: 'Larger', out: 'Smaller', entry: 'entry',
-  fold: '+{n} {kind}', show: 'show {n}', below: '+{n} below', hide: 'fold', guess: 'a guess', findings: '{n} findings', times: '×{n}', legend: 'dashed: a guess of the trace, not seen',
-  none: 'The graph has forgotten this incident, or nothing has been drawn yet.',
+  fold: '+{n} {kind}', finding: '1 finding', show: 'show {n}', below: '+{n} below', hide: 'fold', guess: 'a guess', findings: '{n} findings', times: '×{n}', legend: 'dashed: a guess of the trace, not seen',
+  via: 'via', none: 'The graph has forgotten this incident, or nothing has been drawn yet.',
 }, {
   label: '攻击图。方向键在各个发现之间移动；Tab 可到达每张卡片。', fit: '适应窗口', reset: '恢复折叠', inn: '放大', out: '缩小', entry: '入口',
-  fold: '+{n} 个{kind}', show: '显示 {n} 个', below: '下有 {n} 个', hide: '折叠', guess: '推测', findings: '{n} 个发现', times: '×{n}', legend: '虚线：追踪的推测，并未看到',
-  none: '图中已不再保留此事件，或尚未绘制。',
+  fold: '+{n} {kind}', finding: '1 个发现', show: '显示 {n} 个', below: '下有 {n} 个', hide: '折叠', guess: '推测', findings: '{n} 个发现', times: '×{n}', legend: '虚线：追踪的推测，并未看到',
+  via: '经由', none: '图中已不再保留此事件，或尚未绘制。',
 })
 
 type Finding = Schema['Finding']
@@ -28,6 +28,7 @@ interface CardData extends Record<string, unknown> {
   seen: Seen
   severity: string
   findings: number
+  hosts: boolean // more than one: the card names its own
   selected: boolean
   hovered: boolean
   onPath: boolean
@@ -35,7 +36,7 @@ interface CardData extends Record<string, unknown> {
   toggle: (s: Seen) => void
   point: (id: string | null) => void
 }
-interface LineData extends Record<string, unknown> { link: Link; lit: boolean }
+interface LineData extends Record<string, unknown> { link: Link; lit: boolean; open: (id: string) => void }
 
 const rank: Record<string, number> = { critical: 4, high: 3, medium: 2, low: 1 }
 
@@ -47,9 +48,10 @@ export function worst(findings: readonly Finding[]): string {
 function EntityCard({ data }: NodeProps<FlowNode<CardData>>) {
   const t = useWords(words)
   const kind = useKindWord()
+  const many = useManyWord()
+  const found = data.findings === 1 ? t('finding') : t('findings', { n: data.findings })
   const { seen: s } = data
   const n = s.node
-  const label = n ? `${kind(n.kind)}: ${plainText(n.label)}` : ''
   if (!n) {
     const f = s.fold
     return (
@@ -57,7 +59,7 @@ function EntityCard({ data }: NodeProps<FlowNode<CardData>>) {
         <Handle type="target" position={Position.Left} isConnectable={false} />
         <button type="button" onClick={() => data.toggle(s)} onFocus={() => data.point(s.id)}>
           <Icon name={iconOf(f?.kind ?? '')} />
-          <span className="card-text">{t('fold', { n: count(f?.count ?? 0), kind: kind(f?.kind ?? '') })}<small>{t('show', { n: Math.min(foldStep, f?.count ?? 0) })}</small></span>
+          <span className="card-text">{t('fold', { n: count(f?.count ?? 0), kind: many(f?.kind ?? '') })}<small>{t('show', { n: Math.min(foldStep, f?.count ?? 0) })}</small></span>
         </button>
       </div>
     )
@@ -66,10 +68,10 @@ function EntityCard({ data }: NodeProps<FlowNode<CardData>>) {
     <div className={['card', data.severity && `sev-${data.severity}`, n.entry && 'entry', data.selected && 'selected', data.hovered && 'hovered', data.onPath && 'on-path'].filter(Boolean).join(' ')}
       style={{ width: card.width, height: card.height }} onMouseEnter={() => data.point(n.id)} onMouseLeave={() => data.point(null)}>
       <Handle type="target" position={Position.Left} isConnectable={false} />
-      <button type="button" aria-pressed={data.selected} aria-label={[label, n.entry && t('entry'), data.findings > 0 && t('findings', { n: data.findings })].filter(Boolean).join(', ')} data-node={n.id} onClick={() => data.click(s)}>
+      <button type="button" aria-pressed={data.selected} title={plainText(n.label)} data-node={n.id} onClick={() => data.click(s)}>
         <Icon name={n.entry ? 'entry' : iconOf(n.kind)} />
         <span className="card-text"><Line text={brief(n)} most={120} />
-          <small>{n.entry ? t('entry') : kind(n.kind)} · <Line text={n.host} most={40} />{data.findings > 0 && <b className="num"> · {t('findings', { n: data.findings })}</b>}</small></span>
+          <small>{n.entry ? t('entry') : kind(n.kind)}{data.hosts && n.host && <> · <Line text={n.host} most={40} /></>}{data.findings > 0 && <b className="num"> · {found}</b>}</small></span>
       </button>
       {(s.hidden > 0 || s.opened) && <button type="button" className="card-more" onClick={() => data.toggle(s)}>{s.opened ? t('hide') : t('below', { n: count(s.hidden) })}</button>}
       <Handle type="source" position={Position.Right} isConnectable={false} />
@@ -80,25 +82,37 @@ function EntityCard({ data }: NodeProps<FlowNode<CardData>>) {
 /** brief is a node's label without what the card says anyway. */
 function brief(n: NonNullable<Seen['node']>): string {
   if (n.kind === 'process') return n.label.replace(/ \(pid \d+, uid \d+\)$/, '')
-  if (n.kind === 'file') return n.label.length > 34 ? '…' + n.label.slice(-33) : n.label
+  if (n.kind === 'file') return n.label.length > 26 ? '…' + n.label.slice(-25) : n.label
+  if (n.kind === 'request' && n.facts?.target) {
+    const [path = '', query] = n.facts.target.split('?')
+    return `${n.facts.method ?? ''} ${path.length > 16 ? '…/' + (path.split('/').at(-1) ?? '') : path}${query ? '?' + query : ''}`
+  }
   return n.label
+}
+
+/** short names a process by its program alone. */
+function short(n: NonNullable<Seen['node']>): string {
+  return n.facts?.exe?.split('/').at(-1) ?? n.label.split(/[ :]/)[0] ?? n.label
 }
 
 function DeedLine({ id, sourceX, sourceY, targetX, targetY, data }: EdgeProps<FlowEdge<LineData>>) {
   const deed = useDeed()
   const t = useWords(words)
   if (!data) return null
-  const { link: l, lit } = data
+  const { link: l, lit, open } = data
   const [path] = getBezierPath({ sourceX, sourceY, targetX, targetY, sourcePosition: Position.Right, targetPosition: Position.Left, curvature: 0.35 })
   const text = l.deeds.slice(0, 2).map(deed).join(', ') + (l.deeds.length > 2 ? '…' : '')
   return (
     <>
       <BaseEdge id={id} path={path} className={['deed', l.guess && 'guess', !l.tree && 'cross', lit && 'lit'].filter(Boolean).join(' ')} interactionWidth={0} />
-      {(l.tree || lit) && <EdgeLabelRenderer>
+      <EdgeLabelRenderer>
         <span className={lit ? 'deed-label lit' : 'deed-label'} style={{ transform: `translate(-100%, -50%) translate(${targetX - 6}px, ${targetY - 9}px)` }} title={l.rules.join(', ')}>
           {text}{l.count > 1 && <> <span className="num">{t('times', { n: count(l.count) })}</span></>}{l.guess && ' ?'}
         </span>
-      </EdgeLabelRenderer>}
+        {l.via[0] && <button type="button" className="deed-via" style={{ transform: `translate(-100%, -50%) translate(${targetX - 6}px, ${targetY + 10}px)` }} title={l.via.map(v => plainText(v.node.label)).join(' → ')} onClick={() => l.via.forEach(v => open(v.id))}>
+          {t('via')} <Line text={short(l.via[0].node)} most={14} />{l.via.length > 1 && ` +${l.via.length - 1}`}
+        </button>}
+      </EdgeLabelRenderer>
     </>
   )
 }
@@ -125,7 +139,8 @@ function Canvas({ picture, findings, pointed }: { picture: Picture; findings: re
   const flow = useReactFlow()
   const box = useRef<HTMLDivElement>(null)
   const [opened, setOpened] = useState<ReadonlyMap<string, number>>(new Map())
-  const folded = useMemo(() => fold(picture, opened), [picture, opened])
+  const black = useMemo(() => new Set(findings.filter(f => f.colour === 'black').map(f => f.id)), [findings])
+  const folded = useMemo(() => fold(picture, opened, n => (n.findings ?? []).some(f => black.has(f))), [picture, opened, black])
   const places = useMemo(() => layout(folded), [folded])
   const byNode = useMemo(() => {
     const known = new Map(findings.map(f => [f.id, f]))
@@ -139,21 +154,26 @@ function Canvas({ picture, findings, pointed }: { picture: Picture; findings: re
     else next.set(s.id, 1)
     return next
   }), [])
-  const click = useCallback((s: Seen) => pointed.select(s.id === pointed.node ? null : s.id), [pointed])
+  const open = useCallback((id: string) => setOpened(o => new Map(o).set(id, 1)), [])
+  const click = useCallback((s: Seen) => pointed.select(!s.node || s.node.id === pointed.node ? null : s.node.id), [pointed])
   const at = pointed.node, over = pointed.hover
   const lit = useMemo(() => wayTo(folded, over ?? at), [folded, at, over])
 
+  const hosts = useMemo(() => new Set(picture.nodes.map(n => n.host).filter(Boolean)).size > 1, [picture])
   const nodes = useMemo<FlowNode<CardData>[]>(() => folded.order.map(s => {
-    const found = s.node ? byNode.get(s.id) ?? [] : []
+    const found = s.node ? byNode.get(s.node.id) ?? [] : []
     return {
       id: s.id, type: 'card', position: places.get(s.id) ?? { x: 0, y: 0 }, width: card.width, height: card.height, draggable: false, selectable: false, focusable: false,
-      data: { seen: s, severity: worst(found), findings: found.filter(f => f.colour === 'black').length, selected: s.id === at, hovered: over !== null && folded.of(over) === s.id, onPath: lit.has(s.id), click, toggle, point: pointed.point },
+      data: { seen: s, hosts, severity: worst(found), findings: found.filter(f => f.colour === 'black').length, selected: at !== null && (s.node?.id === at || folded.of(at) === s.id), hovered: over !== null && (s.node?.id === over || folded.of(over) === s.id), onPath: lit.has(s.id), click, toggle, point: pointed.point },
     }
-  }), [folded, places, byNode, at, over, lit, click, toggle, pointed.point])
-  const edges = useMemo<FlowEdge<LineData>[]>(() => folded.links.map(link => ({
-    id: link.id, type: 'deed', source: link.from, target: link.to, focusable: false, selectable: false,
-    data: { link, lit: lit.has(link.from) && lit.has(link.to) && link.tree }, zIndex: lit.has(link.from) && lit.has(link.to) ? 1 : 0,
-  })), [folded, lit])
+  }), [folded, places, byNode, hosts, at, over, lit, click, toggle, pointed.point])
+  // Lines that cross the tree are drawn while one of their ends is pointed at: all at once
+  // they would hide what led to what.
+  const ends = useMemo(() => new Set([at, over].flatMap(id => id === null ? [] : folded.of(id) ?? [])), [folded, at, over])
+  const edges = useMemo<FlowEdge<LineData>[]>(() => folded.links.filter(l => l.tree || ends.has(l.from) || ends.has(l.to)).map(link => {
+    const bright = link.tree ? lit.has(link.from) && lit.has(link.to) : true
+    return { id: link.id, type: 'deed', source: link.from, target: link.to, focusable: false, selectable: false, data: { link, lit: bright, open }, zIndex: bright ? 1 : 0 }
+  }), [folded, lit, ends, open])
 
   const size = extent(places)
   const height = Math.max(220, Math.min(520, size.height + 80))
@@ -162,8 +182,10 @@ function Canvas({ picture, findings, pointed }: { picture: Picture; findings: re
   const begin = useCallback(() => {
     const width = box.current?.clientWidth ?? 800
     const zoom = Math.min(1, (width - 40) / size.width, (height - 40) / size.height)
-    if (zoom >= 0.55) { fitNow(zoom, width); return }
-    void flow.setViewport({ x: 20, y: height / 2 - (places.get(folded.order[0]?.id ?? '')?.y ?? 0) * 0.8 - 20, zoom: 0.8 })
+    if (zoom >= 0.7) { fitNow(zoom, width); return }
+    const zoom1 = 0.85, root = places.get(folded.order[0]?.id ?? '')?.y ?? 0
+    // The entry in the middle, but no emptiness above the first row.
+    void flow.setViewport({ x: 20, y: Math.min(30, height / 2 - (root + card.height / 2) * zoom1), zoom: zoom1 })
     function fitNow(zoom: number, width: number) { void flow.setViewport({ x: Math.max(20, (width - size.width * zoom) / 2), y: (height - size.height * zoom) / 2 - size.y * zoom, zoom }) }
   }, [flow, size.width, size.height, size.y, height, places, folded])
   const begun = useRef(false)
@@ -175,7 +197,7 @@ function Canvas({ picture, findings, pointed }: { picture: Picture; findings: re
 
   // What was chosen elsewhere comes into sight.
   useEffect(() => {
-    const p = at === null ? undefined : places.get(folded.of(at) ?? '')
+    const p = at === null || !begun.current ? undefined : places.get(folded.of(at) ?? '')
     const b = box.current
     if (!p || !b) return
     const { x, y, zoom } = flow.getViewport()

@@ -35,15 +35,15 @@ export function Facts({ incident: i, reload }: { incident: Schema['Incident']; r
         <h2>{t('entry')}</h2>
         {i.entry ? <><EntityLine entity={i.entry} wrap /> <span className="muted small"><Time at={i.entry.time} ms /> · <Line text={i.entry.host ?? ''} />{i.entry_rule && <> · {t('rule', { rule: i.entry_rule })}</>}</span></> : <p className="muted">{t('unknown')}</p>}
       </div>
+      <Desk incident={i} reload={reload} />
       <dl className="facts-row">
         <div><dt>{t('opened')}</dt><dd><Time at={i.opened} /></dd></div>
         <div><dt>{t('updated')}</dt><dd><Time at={i.updated} /></dd></div>
         <div><dt>{t('hosts')}</dt><dd><Hosts hosts={i.hosts} most={4} /></dd></div>
         <div><dt>{t('findings')}</dt><dd className="num">{count((i.findings ?? []).length)}</dd></div>
-        {(i.techniques ?? []).length > 0 && <div className="techniques"><dt>{t('techniques')}</dt><dd>{(i.techniques ?? []).map(x => <Technique key={x} id={x} />)}</dd></div>}
         <div><dt>{t('id')}</dt><dd><code>{i.id}</code></dd></div>
+        {(i.techniques ?? []).length > 0 && <div className="techniques"><dt>{t('techniques')}</dt><dd>{(i.techniques ?? []).map(x => <Technique key={x} id={x} />)}</dd></div>}
       </dl>
-      <Desk incident={i} reload={reload} />
       {i.completeness && <Incomplete of={i.completeness} />}
     </div>
   )

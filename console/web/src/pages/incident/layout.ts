@@ -8,8 +8,8 @@ import type { Folded, Seen } from './fold'
 
 export interface Place { x: number; y: number }
 
-export const card = { width: 216, height: 46 }
-export const step = { x: 296, y: 58 }
+export const card = { width: 184, height: 46 }
+export const step = { x: 280, y: 60 }
 
 /** layout gives each seen node its place, the top left corner of its card. */
 export function layout(f: Folded): Map<string, Place> {

@@ -29,25 +29,26 @@ const first = 15
 export function StoryPanel({ incident: i, trace, nodeOf, pointed }: { incident: Schema['Incident']; trace: Asked<Schema['Story']>; nodeOf: ReadonlyMap<string, string>; pointed: Pointed }) {
   const t = useWords(words)
   const [all, setAll] = useState(false)
-  const steps = i.story ?? [], effects = trace.data?.effects ?? []
+  const steps = gather(i.story ?? []), effects = trace.data?.effects ?? []
+  const hosts = new Set([i.entry?.host, ...steps.map(s => s.host), ...effects.map(e => e.host)].filter(Boolean)).size
   return (
     <Panel title={t('title')} className="story">
       <ol className="story-steps">
-        <Line at={i.entry?.time} host={i.entry?.host} tone="entry"><strong>{t('came')}</strong> <Entry incident={i} /></Line>
+        <Line at={i.entry?.time} host={hosts > 1 ? i.entry?.host : undefined} tone="entry"><strong>{t('came')}</strong> <Entry incident={i} /></Line>
       </ol>
       {steps.length > 0 && <h3>{t('found')}</h3>}
       <ol className="story-steps">
         {steps.map((s, n) => (
-          <Line key={n} at={s.time} host={s.host} node={s.finding ? nodeOf.get(s.finding) : undefined} pointed={pointed}>
-            <Shown text={s.text} most={300} /> {(s.techniques ?? []).map(x => <Technique key={x} id={x} />)}
-            {s.rule && <span className="muted small"> {t('tied', { rule: s.rule })}</span>}{s.guess && <span className="badge tone-medium">{t('guess')}</span>}
+          <Line key={n} at={s.time} host={hosts > 1 ? s.host : undefined} title={s.rule && t('tied', { rule: s.rule })} node={s.finding ? nodeOf.get(s.finding) : undefined} pointed={pointed}>
+            <Shown text={s.text} most={180} />{s.times > 1 && <b className="num"> ×{s.times}</b>} {(s.techniques ?? []).map(x => <Technique key={x} id={x} />)}
+            {s.guess && <span className="badge tone-medium">{t('guess')}</span>}
           </Line>
         ))}
       </ol>
       {effects.length > 0 && <h3>{t('effects')}</h3>}
       <ol className="story-steps">
         {effects.slice(0, all ? undefined : first).map((e, n) => (
-          <Line key={n} at={e.time} host={e.host} node={e.key} pointed={pointed}>
+          <Line key={n} at={e.time} host={hosts > 1 ? e.host : undefined} node={e.key} pointed={pointed}>
             {e.kind in words.en ? t(e.kind as 'process' | 'file' | 'flow') : e.kind} <Shown text={e.label} most={160} mono />{e.guess && <> <span className="badge tone-medium">{t('guess')}</span></>}
           </Line>
         ))}
@@ -66,13 +67,23 @@ function Entry({ incident: i }: { incident: Schema['Incident'] }) {
   return <Shown text={text} most={300} />
 }
 
-function Line({ at, host, node, pointed, tone, children }: { at: string | undefined; host: string | undefined; node?: string; pointed?: Pointed; tone?: string; children: ReactNode }) {
+/** gather makes one line of steps that say the same one after the other. */
+function gather(steps: readonly Schema['Step'][]): (Schema['Step'] & { times: number })[] {
+  const out: (Schema['Step'] & { times: number })[] = []
+  for (const s of steps) {
+    const last = out.at(-1)
+    if (last && last.text === s.text && last.host === s.host && last.guess === s.guess) last.times++
+    else out.push({ ...s, times: 1 })
+  }
+  return out
+}
+
+function Line({ at, host, node, pointed, tone, title, children }: { at: string | undefined; host: string | undefined; node?: string; pointed?: Pointed; tone?: string; title?: string; children: ReactNode }) {
   const lit = node && pointed && (pointed.hover === node || pointed.node === node)
   return (
-    <li className={[tone, lit && 'lit', node && 'leads'].filter(Boolean).join(' ') || undefined} onMouseEnter={() => node && pointed?.point(node)} onMouseLeave={() => pointed?.point(null)} onClick={e => { if (node && pointed && !(e.target as HTMLElement).closest('button, a') && !getSelection()?.toString()) pointed.select(node) }}>
+    <li title={title} className={[tone, lit && 'lit', node && 'leads'].filter(Boolean).join(' ') || undefined} onMouseEnter={() => node && pointed?.point(node)} onMouseLeave={() => pointed?.point(null)} onClick={e => { if (node && pointed && !(e.target as HTMLElement).closest('button, a') && !getSelection()?.toString()) pointed.select(node) }}>
       {node && pointed ? <button type="button" className="text-button story-time" onClick={() => pointed.select(node)}><Time at={at} ms /></button> : <span className="story-time"><Time at={at} ms /></span>}
-      <span className="story-host muted"><Shown text={host ?? ''} most={24} /></span>
-      <span className="story-text">{children}</span>
+      <span className="story-text">{host && <span className="muted"><Shown text={host} most={24} />: </span>}{children}</span>
     </li>
   )
 }

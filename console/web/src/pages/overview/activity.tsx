@@ -34,10 +34,9 @@ export function Activity({ of, hours, onHours }: { of: Schema['Overview']; hours
       ))}</div>
     )}>
       <div className="row legend">{layers.map(x => <span key={x}><i className={`swatch layer-${x}`} aria-hidden="true" /> {l(x)}</span>)}
-        <span className="grow" /><span className="muted">{t('total', { n: count(sums.reduce((n, x) => n + x, 0)) })}</span></div>
-      <svg viewBox={`0 0 ${width} ${height + 18}`} className="bars" role="img" aria-label={`${t('title')}: ${t('total', { n: sums.reduce((n, x) => n + x, 0) })}, ${t('most', { n: Math.max(0, ...sums) })}`}>
-        <line x1="0" x2={width} y1={height} y2={height} className="axis" />
-        <text x="0" y="10" className="axis-text">{count(top)}</text>
+        <span className="muted legend-total">{t('total', { n: count(sums.reduce((n, x) => n + x, 0)) })}</span></div>
+      <svg viewBox={`0 0 ${width} ${height}`} preserveAspectRatio="none" className="bars" role="img" aria-label={`${t('title')}: ${t('total', { n: sums.reduce((n, x) => n + x, 0) })}, ${t('most', { n: Math.max(0, ...sums) })}`}>
+        <line x1="0" x2={width} y1={height} y2={height} className="axis" vectorEffect="non-scaling-stroke" />
         {bars.map((b, i) => {
           const at = new Date(since + i * step)
           let y = height
@@ -54,8 +53,8 @@ export function Activity({ of, hours, onHours }: { of: Schema['Overview']; hours
             </g>
           )
         })}
-        {[0, 0.25, 0.5, 0.75].map(f => <text key={f} x={f * width} y={height + 14} className="axis-text">{stamp(new Date(since + f * steps * step)).slice(0, -3)}</text>)}
       </svg>
+      <p className="axis-labels num" aria-hidden="true">{[0, 0.25, 0.5, 0.75].map(f => <span key={f}>{stamp(new Date(since + f * steps * step)).slice(0, -3)}</span>)}</p>
     </Panel>
   )
 }
