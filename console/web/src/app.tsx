@@ -7,15 +7,14 @@ import { OIDCBack } from './login/oidc'
 import { Welcome } from './login/welcome'
 import { Link, match, usePath } from './router'
 import { routes } from './routes'
-import { Gate } from './session'
+import { Gate, useSession } from './session'
 import { Shell } from './shell'
 import { Empty, Fence, Loading } from './ui/state'
 
-const words = dictionary({ nothing: 'There is no page under this address.', home: 'To the overview' }, { nothing: '此地址下没有页面。', home: '前往总览' })
+const words = dictionary({ nothing: 'There is no page under this address.', home: 'To the overview', link: 'A one-time link is for whoever has no way in yet; you are logged in as {name}.', logOut: 'Log out and use the link' }, { nothing: '此地址下没有页面。', home: '前往总览', link: '一次性链接供尚无登录方式的人使用；您已以 {name} 身份登录。', logOut: '退出登录并使用链接' })
 
 export function App() {
   const path = usePath()
-  // One-time links count even for whoever is logged in: they may be for somebody else.
   const pages = <Gate door={enter => path === '/login/oidc' ? <OIDCBack enter={enter} /> : path === '/welcome' ? <Welcome enter={enter} /> : <Login enter={enter} />}><Inside /></Gate>
   return <Fence>{pages}</Fence>
 }
@@ -27,6 +26,7 @@ function Inside() {
 
 function Outlet() {
   const t = useWords(words)
+  const { me, logOut } = useSession()
   const path = usePath()
   const first = useRef(true)
   useEffect(() => {
@@ -39,5 +39,6 @@ function Outlet() {
     const params = match(r.path, path)
     if (params) return <Fence key={r.path + JSON.stringify(params)}><Suspense fallback={<Loading lines={6} />}><r.page params={params} /></Suspense></Fence>
   }
+  if (path === '/welcome') return <Empty title={t('link', { name: me.name })}><button type="button" className="button" onClick={() => void logOut()}>{t('logOut')}</button></Empty>
   return <Empty title={t('nothing')}><Link to="/">{t('home')}</Link></Empty>
 }

@@ -36,10 +36,15 @@ export function keep(name: string, value: string) {
 
 export function currentLang(): Lang { return lang }
 
+/** setLang is a person's choice; startLang only tells the page which it is. */
 export function setLang(next: Lang) {
-  lang = next
   keep(kept, next)
-  document.documentElement.lang = next === 'zh' ? 'zh-Hans' : 'en'
+  lang = next
+  startLang()
+}
+
+export function startLang() {
+  document.documentElement.lang = lang === 'zh' ? 'zh-Hans' : 'en'
   heard.forEach(f => f())
 }
 

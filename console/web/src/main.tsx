@@ -2,11 +2,11 @@
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
 import { App } from './app'
-import { currentLang, setLang } from './i18n'
+import { startLang } from './i18n'
 import './style/main.css'
 import { startTheme } from './theme'
 
 startTheme()
-setLang(currentLang())
+startLang()
 const root = document.getElementById('root')
 if (root) createRoot(root).render(<StrictMode><App /></StrictMode>)

@@ -11,12 +11,16 @@ let theme: Theme = 'system'
 
 export function startTheme() {
   const saved = read(kept)
-  setTheme(saved === 'light' || saved === 'dark' ? saved : 'system')
+  show(saved === 'light' || saved === 'dark' ? saved : 'system')
 }
 
 export function setTheme(next: Theme) {
-  theme = next
   keep(kept, next)
+  show(next)
+}
+
+function show(next: Theme) {
+  theme = next
   if (next === 'system') delete document.documentElement.dataset.theme
   else document.documentElement.dataset.theme = next
   heard.forEach(f => f())

@@ -193,6 +193,7 @@ export function fold(p: Picture, opened: ReadonlyMap<string, number>, tells: (n:
   const t = new Tree(p, tells)
   const seen = new Map<string, Seen>(), order: Seen[] = []
   const stands = new Map<string, string>() // places that are folded away
+  const within = new Set<string>() // those of them that are folded into a line
   const via = new Map<string, Place[]>() // by seen id: what passed it on
 
   const hide = (place: Place, by: string) => {
@@ -228,6 +229,7 @@ export function fold(p: Picture, opened: ReadonlyMap<string, number>, tells: (n:
       via.set(place.id, passed)
       for (const gone of passed) {
         stands.set(gone.id, place.id)
+        within.add(gone.id)
         for (const other of gone.children) if (!other.keep) hide(other, place.id)
       }
     }
@@ -265,7 +267,7 @@ export function fold(p: Picture, opened: ReadonlyMap<string, number>, tells: (n:
     for (const at of t.at.get(node) ?? []) if (seen.has(at.id)) return at.id
     return seen.has(node) ? node : stands.get(t.at.get(node)?.[0]?.id ?? '')
   }
-  return { seen, order, links: join(p.edges, t, seen, via, standing), of }
+  return { seen, order, links: join(p.edges, t, seen, via, within, standing), of }
 }
 
 /** compare puts the entry first, then by time. */
@@ -275,11 +277,13 @@ function compare(a: Place, b: Place): number {
 }
 
 /** join draws one line between two seen ones, whatever stands for them. */
-function join(edges: readonly Edge[], t: Tree, seen: ReadonlyMap<string, Seen>, via: ReadonlyMap<string, Place[]>, standing: (id: string) => string | undefined): Link[] {
+function join(edges: readonly Edge[], t: Tree, seen: ReadonlyMap<string, Seen>, via: ReadonlyMap<string, Place[]>, within: ReadonlySet<string>, standing: (id: string) => string | undefined): Link[] {
   const by = new Map<string, Link>()
   for (const e of edges) {
     if (!t.nodes.has(e.from) || !t.nodes.has(e.to)) continue
-    let from = standing(t.ownerID(e)) ?? standing(e.from), to = standing(t.targetID(e)) ?? standing(e.to)
+    const owner = t.ownerID(e), target = t.targetID(e)
+    if (within.has(owner) || within.has(target)) continue // its line is drawn below
+    let from = standing(owner) ?? standing(e.from), to = standing(target) ?? standing(e.to)
     if (!from || !to || from === to) continue
     // What is used hangs below its user; its line is drawn from left to right all the same.
     const hangs = t.places.get(from)

@@ -28,7 +28,7 @@ interface CardData extends Record<string, unknown> {
   seen: Seen
   severity: string
   findings: number
-  hosts: boolean // more than one: the card names its own
+  home: string // the host of most of them; a card of another names its own
   selected: boolean
   hovered: boolean
   onPath: boolean
@@ -71,7 +71,7 @@ function EntityCard({ data }: NodeProps<FlowNode<CardData>>) {
       <button type="button" aria-pressed={data.selected} title={plainText(n.label)} data-node={n.id} onClick={() => data.click(s)}>
         <Icon name={n.entry ? 'entry' : iconOf(n.kind)} />
         <span className="card-text"><Line text={brief(n)} most={120} />
-          <small>{n.entry ? t('entry') : kind(n.kind)}{data.hosts && n.host && <> · <Line text={n.host} most={40} /></>}{data.findings > 0 && <b className="num"> · {found}</b>}</small></span>
+          <small>{n.entry ? t('entry') : kind(n.kind)}{n.host && n.host !== data.home && <> · <Line text={n.host} most={40} /></>}{data.findings > 0 && <b className="num"> · {found}</b>}</small></span>
       </button>
       {(s.hidden > 0 || s.opened) && <button type="button" className="card-more" onClick={() => data.toggle(s)}>{s.opened ? t('hide') : t('below', { n: count(s.hidden) })}</button>}
       <Handle type="source" position={Position.Right} isConnectable={false} />
@@ -79,13 +79,25 @@ function EntityCard({ data }: NodeProps<FlowNode<CardData>>) {
   )
 }
 
+/** tail is the end of a path that fits on a card, from a slash on where it can be. */
+function tail(path: string): string {
+  if (path.length <= fits) return path
+  const end = path.slice(-fits + 1), slash = end.indexOf('/')
+  return '…' + (slash > 0 && slash < fits - 6 ? end.slice(slash) : end)
+}
+const fits = 20
+
+function decoded(query: string): string {
+  try { return decodeURIComponent(query.replaceAll('+', ' ')) } catch { return query }
+}
+
 /** brief is a node's label without what the card says anyway. */
 function brief(n: NonNullable<Seen['node']>): string {
   if (n.kind === 'process') return n.label.replace(/ \(pid \d+, uid \d+\)$/, '')
-  if (n.kind === 'file') return n.label.length > 26 ? '…' + n.label.slice(-25) : n.label
+  if (n.kind === 'file') return tail(n.label)
   if (n.kind === 'request' && n.facts?.target) {
-    const [path = '', query] = n.facts.target.split('?')
-    return `${n.facts.method ?? ''} ${path.length > 16 ? '…/' + (path.split('/').at(-1) ?? '') : path}${query ? '?' + query : ''}`
+    const [path = '', query = ''] = n.facts.target.split('?')
+    return `${n.facts.method ?? ''} ${path.length > 14 ? path.split('/').at(-1) ?? path : path}${query && '?' + decoded(query)}`
   }
   return n.label
 }
@@ -159,14 +171,14 @@ function Canvas({ picture, findings, pointed }: { picture: Picture; findings: re
   const at = pointed.node, over = pointed.hover
   const lit = useMemo(() => wayTo(folded, over ?? at), [folded, at, over])
 
-  const hosts = useMemo(() => new Set(picture.nodes.map(n => n.host).filter(Boolean)).size > 1, [picture])
+  const home = useMemo(() => picture.nodes.find(n => n.entry)?.host ?? picture.nodes[0]?.host ?? '', [picture])
   const nodes = useMemo<FlowNode<CardData>[]>(() => folded.order.map(s => {
     const found = s.node ? byNode.get(s.node.id) ?? [] : []
     return {
       id: s.id, type: 'card', position: places.get(s.id) ?? { x: 0, y: 0 }, width: card.width, height: card.height, draggable: false, selectable: false, focusable: false,
-      data: { seen: s, hosts, severity: worst(found), findings: found.filter(f => f.colour === 'black').length, selected: at !== null && (s.node?.id === at || folded.of(at) === s.id), hovered: over !== null && (s.node?.id === over || folded.of(over) === s.id), onPath: lit.has(s.id), click, toggle, point: pointed.point },
+      data: { seen: s, home, severity: worst(found), findings: found.filter(f => f.colour === 'black').length, selected: at !== null && (s.node?.id === at || folded.of(at) === s.id), hovered: over !== null && (s.node?.id === over || folded.of(over) === s.id), onPath: lit.has(s.id), click, toggle, point: pointed.point },
     }
-  }), [folded, places, byNode, hosts, at, over, lit, click, toggle, pointed.point])
+  }), [folded, places, byNode, home, at, over, lit, click, toggle, pointed.point])
   // Lines that cross the tree are drawn while one of their ends is pointed at: all at once
   // they would hide what led to what.
   const ends = useMemo(() => new Set([at, over].flatMap(id => id === null ? [] : folded.of(id) ?? [])), [folded, at, over])
@@ -176,7 +188,7 @@ function Canvas({ picture, findings, pointed }: { picture: Picture; findings: re
   }), [folded, lit, ends, open])
 
   const size = extent(places)
-  const height = Math.max(220, Math.min(520, size.height + 80))
+  const height = Math.max(220, Math.min(matchMedia('(max-width: 700px)').matches ? 380 : 520, size.height + 80))
   const fit = useCallback(() => void flow.fitBounds(extent(places), { padding: 0.06 }), [flow, places])
   // First the whole, unless that would be too small to read: then the entry.
   const begin = useCallback(() => {

@@ -30,7 +30,7 @@ export function StoryPanel({ incident: i, trace, nodeOf, pointed }: { incident: 
   const t = useWords(words)
   const [all, setAll] = useState(false)
   const steps = gather(i.story ?? []), effects = trace.data?.effects ?? []
-  const hosts = new Set([i.entry?.host, ...steps.map(s => s.host), ...effects.map(e => e.host)].filter(Boolean)).size
+  const hosts = (i.hosts ?? []).length
   return (
     <Panel title={t('title')} className="story">
       <ol className="story-steps">
