@@ -12,6 +12,7 @@ import (
 
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/event"
+	"github.com/ringwall/ringwall/proving/rerun"
 	"github.com/ringwall/ringwall/verdict"
 )
 
@@ -55,16 +56,16 @@ func TestClockStep(t *testing.T) {
 	var came []string
 	for _, step := range []time.Duration{0, time.Hour} {
 		b := newBrain(t)
-		f := newFeed(1000)
+		f := rerun.New(1000)
 		publish(t, b.join(t, "default", host), f)
 		all := stepped(t, events, step)
 		cut := len(all) * 5 / 6 // in the slow third
-		f.add(all[:cut]...)
+		f.Add(all[:cut]...)
 		time.Sleep(time.Second)
 		b.kill()
 		b.start(t)
-		f.add(all[cut:]...)
-		eventually(t, "everything stored", func() bool { return f.left() == 0 })
+		f.Add(all[cut:]...)
+		eventually(t, "everything stored", func() bool { return f.Left() == 0 })
 		settle(t, b)
 		came = append(came, outcome(t, b))
 		if n := losses(t, b); n == 0 {

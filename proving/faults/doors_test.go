@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ringwall/ringwall/proving/rerun"
 )
 
 // asked is one question at the loopback door.
@@ -100,10 +102,10 @@ func TestLoopbackDoor(t *testing.T) {
 
 	// The recorded intrusion moves the counters of the brain's stages.
 	host, events := recorded(t, time.Now())
-	f := newFeed(1000)
-	f.add(events...)
+	f := rerun.New(1000)
+	f.Add(events...)
 	publish(t, b.join(t, "default", host), f)
-	eventually(t, "everything stored", func() bool { return f.left() == 0 })
+	eventually(t, "everything stored", func() bool { return f.Left() == 0 })
 	write(t, filepath.Join(watched, "page.php"), "<?php system($_GET['c']);")
 	want := map[string][]string{ // what must have moved
 		"default/network/ordinary": nil, "default/network/application": nil, "default/network/fingerprint": nil,

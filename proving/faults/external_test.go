@@ -18,6 +18,7 @@ import (
 	"github.com/ringwall/ringwall/entity"
 	"github.com/ringwall/ringwall/event"
 	"github.com/ringwall/ringwall/identity"
+	"github.com/ringwall/ringwall/proving/rerun"
 )
 
 // natsServer is a server of an external cluster, configured by what the product prints
@@ -96,7 +97,7 @@ func TestExternalBus(t *testing.T) {
 	if self.Bus != url {
 		t.Errorf("it was told of the bus at %q, want %q", self.Bus, url)
 	}
-	f := newFeed(1000)
+	f := rerun.New(1000)
 	publish(t, self, f)
 	add := func(from, to int) {
 		for i := from; i < to; i++ {
@@ -104,11 +105,11 @@ func TestExternalBus(t *testing.T) {
 				Actor:   &entity.Process{Pid: uint32(i + 2), StartNs: uint64(i + 1), Exe: "/bin/true"},
 				Payload: &event.Event_Process{Process: &event.ProcessActivity{Op: event.ProcessActivity_EXEC, Argv: []string{"true"}}}}
 			ev.Classify()
-			f.add(mustMarshal(t, ev))
+			f.Add(mustMarshal(t, ev))
 		}
 	}
 	add(0, 500)
-	eventually(t, "the first half stored", func() bool { return f.left() == 0 })
+	eventually(t, "the first half stored", func() bool { return f.Left() == 0 })
 	n.end()
 	eventually(t, "the brain says that the bus is away", func() bool {
 		out, err := exec.Command(binaries.ringwall, "status", "--data", b.data).Output()
@@ -116,7 +117,7 @@ func TestExternalBus(t *testing.T) {
 	})
 	add(500, 1000)
 	n.start(t)
-	eventually(t, "the second half stored", func() bool { return f.left() == 0 })
+	eventually(t, "the second half stored", func() bool { return f.Left() == 0 })
 	if got := number(t, b.data, "default", "select count(*) from events where host = 'synthetic' and kind = 'process.exec'"); got != 1000 {
 		t.Errorf("%d events in the archive, want 1000, each once", got)
 	}

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -14,23 +13,14 @@ import (
 
 	"github.com/ringwall/ringwall/api"
 	"github.com/ringwall/ringwall/event"
+	"github.com/ringwall/ringwall/proving/rerun"
 )
 
 // recorded is the committed demonstration as its web host told it, as if it had ended
 // just now.
 func recorded(t *testing.T, now time.Time) (host string, events [][]byte) {
 	t.Helper()
-	f, err := os.Open("../../cli/demo.rwe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	by, last := map[string][]*event.Event{}, int64(0)
-	err = event.ReadRecording(f, func(ev *event.Event) error {
-		by[ev.Host] = append(by[ev.Host], ev)
-		last = max(last, ev.WallNs)
-		return nil
-	})
+	by, err := rerun.Read("../../cli/demo.rwe", now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,11 +30,6 @@ func recorded(t *testing.T, now time.Time) (host string, events [][]byte) {
 		}
 	}
 	for _, ev := range by[host] {
-		ev.Arrival, ev.Epoch, ev.Seq = 0, 0, 0
-		ev.WallNs += now.UnixNano() - last
-		if f := ev.GetFinding(); f != nil {
-			f.WallNs += now.UnixNano() - last
-		}
 		events = append(events, mustMarshal(t, ev))
 	}
 	return host, events
@@ -101,16 +86,16 @@ func TestKillInTheMiddleOfAnIncident(t *testing.T) {
 	var came []string
 	for _, cuts := range [][]int{nil, {45, 60, 75}} {
 		b := newBrain(t, "policy: {stage: shadow}")
-		f := newFeed(epoch)
+		f := rerun.New(epoch)
 		publish(t, b.join(t, "default", host), f)
 		done, unstored := 0, 0
 		for _, cut := range cuts {
 			to := len(events) * cut / 100
-			f.add(events[done:to]...)
+			f.Add(events[done:to]...)
 			done = to
 			time.Sleep(time.Duration(cut*15) * time.Millisecond) // some judged and not stored, some stored
 			b.kill()
-			unstored += f.left()
+			unstored += f.Left()
 			b.start(t)
 		}
 		if cuts != nil {
@@ -119,8 +104,8 @@ func TestKillInTheMiddleOfAnIncident(t *testing.T) {
 			}
 			eventually(t, "the incident known before its end", func() bool { return strings.HasPrefix(outcome(t, b), "i-") })
 		}
-		f.add(events[done:]...)
-		eventually(t, "everything stored", func() bool { return f.left() == 0 })
+		f.Add(events[done:]...)
+		eventually(t, "everything stored", func() bool { return f.Left() == 0 })
 		settle(t, b)
 		came = append(came, outcome(t, b))
 		if n := number(t, b.data, "default", "select count(*) - count(distinct finding_id) from findings where host = 'ringwall-brain'"); n != 0 {

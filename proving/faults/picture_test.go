@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ringwall/ringwall/brain"
+	"github.com/ringwall/ringwall/proving/rerun"
 )
 
 // picture asks for an incident's attack graph as a program does, over the socket.
@@ -39,10 +40,10 @@ func picture(t *testing.T, b *brainProc, id string) (p brain.Picture) {
 func TestPicture(t *testing.T) {
 	host, events := recorded(t, time.Now())
 	b := newBrain(t, "policy: {stage: shadow}")
-	f := newFeed(1000)
-	f.add(events...)
+	f := rerun.New(1000)
+	f.Add(events...)
 	publish(t, b.join(t, "default", host), f)
-	eventually(t, "everything stored", func() bool { return f.left() == 0 })
+	eventually(t, "everything stored", func() bool { return f.Left() == 0 })
 	settle(t, b)
 	id := incidents(t, b, "default")[0].ID
 	var p brain.Picture

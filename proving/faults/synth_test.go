@@ -14,6 +14,7 @@ import (
 	"github.com/ringwall/ringwall/entity"
 	"github.com/ringwall/ringwall/event"
 	"github.com/ringwall/ringwall/identity"
+	"github.com/ringwall/ringwall/proving/rerun"
 	"github.com/ringwall/ringwall/spool"
 )
 
@@ -116,91 +117,15 @@ func wrote(pid uint32, wall int64, path string) *event.Event {
 
 func nonce(what string, i int) string { return fmt.Sprintf("nonce-%s-%06d", what, i) }
 
-// feed is a spool in memory whose ids the test chooses: events of one host, all of one
-// class, so that they are judged in this order in every run.
-type feed struct {
-	epoch uint64
-
-	mu      sync.Mutex // guards what follows
-	events  [][]byte
-	at      int           // next to give
-	stored  uint64        // sequence up to which the archive has them
-	changed chan struct{} // closed when more may be read
-}
-
-func newFeed(epoch uint64) *feed { return &feed{epoch: epoch, changed: make(chan struct{})} }
-
-func (f *feed) wake() {
-	close(f.changed)
-	f.changed = make(chan struct{})
-}
-
-// add appends events.
-func (f *feed) add(events ...[]byte) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.events = append(f.events, events...)
-	f.wake()
-}
-
-// Next implements bus.Reader.
-func (f *feed) Next(ctx context.Context, maxEvents, maxBytes int) (identity.Position, uint64, [][]byte, error) {
-	for {
-		f.mu.Lock()
-		if f.at < len(f.events) {
-			from, size := f.at, 0
-			for f.at < len(f.events) && f.at-from < maxEvents && (f.at == from || size+len(f.events[f.at]) <= maxBytes) {
-				size += len(f.events[f.at])
-				f.at++
-			}
-			out := f.events[from:f.at]
-			f.mu.Unlock()
-			return identity.Position{Epoch: f.epoch, Seq: uint64(from) + 1}, 0, out, nil
-		}
-		changed := f.changed
-		f.mu.Unlock()
-		select {
-		case <-ctx.Done():
-			return identity.Position{}, 0, nil, ctx.Err()
-		case <-changed:
-		}
-	}
-}
-
-// Rewind implements bus.Reader.
-func (f *feed) Rewind() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.at = int(f.stored)
-	f.wake()
-}
-
-func (f *feed) trim(p identity.Position) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if p.Epoch == f.epoch {
-		f.stored = max(f.stored, p.Seq)
-	}
-	return nil
-}
-
-// left is how many events are not stored.
-func (f *feed) left() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.events) - int(f.stored)
-}
-
 // publish sends a feed as an agent until the test ends.
-func publish(t *testing.T, self *identity.Agent, f *feed) {
+func publish(t *testing.T, self *identity.Agent, f *rerun.Feed) {
 	t.Helper()
-	link, err := bus.Dial(bus.LinkConfig{Agent: self})
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	pub := link.NewPublisher(bus.PublisherConfig{Precious: f, Bulk: newFeed(f.epoch + 1), Trim: f.trim})
-	wg.Go(func() { _ = pub.Run(ctx) })
-	t.Cleanup(func() { cancel(); wg.Wait(); link.Close() })
+	wg.Go(func() {
+		if err := f.Publish(ctx, self); err != nil && ctx.Err() == nil {
+			t.Errorf("publish as %s: %v", self.Host, err)
+		}
+	})
+	t.Cleanup(func() { cancel(); wg.Wait() })
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/ringwall/ringwall/bus"
 	"github.com/ringwall/ringwall/event"
 	"github.com/ringwall/ringwall/identity"
+	"github.com/ringwall/ringwall/proving/rerun"
 	"github.com/ringwall/ringwall/verdict"
 )
 
@@ -76,12 +77,12 @@ func incidents(t *testing.T, b *brainProc, tenant string) (out []*api.Incident) 
 func TestTenants(t *testing.T) {
 	host, events := recorded(t, time.Now())
 	b := newBrain(t, "tenants: [default, red, blue]", "policy: {stage: shadow}")
-	red, blue := newFeed(1000), newFeed(1000) // the same ids but for the tenant
-	red.add(as(t, "red", "r", events)...)
-	blue.add(as(t, "blue", "b", events[:len(events)/8])...) // before the upload
+	red, blue := rerun.New(1000), rerun.New(1000) // the same ids but for the tenant
+	red.Add(as(t, "red", "r", events)...)
+	blue.Add(as(t, "blue", "b", events[:len(events)/8])...) // before the upload
 	publish(t, b.join(t, "red", host), red)
 	publish(t, b.join(t, "blue", host), blue)
-	eventually(t, "everything stored", func() bool { return red.left()+blue.left() == 0 })
+	eventually(t, "everything stored", func() bool { return red.Left()+blue.Left() == 0 })
 	eventually(t, "red's incident", func() bool { return len(incidents(t, b, "red")) == 1 && len(findings(t, b, "red")) > 10 })
 
 	if n := len(incidents(t, b, "blue")) + len(incidents(t, b, "default")); n != 0 {
@@ -149,10 +150,10 @@ func TestEntityKeysOfTenants(t *testing.T) {
 	host, events := recorded(t, time.Now())
 	b := newBrain(t, "tenants: [default, red, blue]")
 	for _, tenant := range []string{"red", "blue"} {
-		f := newFeed(1000)
-		f.add(as(t, tenant, "", events)...) // to the very boot id the same
+		f := rerun.New(1000)
+		f.Add(as(t, tenant, "", events)...) // to the very boot id the same
 		publish(t, b.join(t, tenant, host), f)
-		eventually(t, "everything stored", func() bool { return f.left() == 0 })
+		eventually(t, "everything stored", func() bool { return f.Left() == 0 })
 	}
 	keys := map[string]map[string]string{}
 	for _, tenant := range []string{"red", "blue"} {

@@ -13,12 +13,12 @@ const words = dictionary({
   title: 'Log in', name: 'Name', password: 'Password', go: 'Log in', passkey: 'Log in with a passkey',
   sso: 'Log in with {name}', or: 'or',
   second: 'Second step', code: 'Code of the authenticator app', hint: 'Or a recovery code, if the app is lost.', verify: 'Go on', back: 'Begin again',
-  lost: 'Lost your way in? An admin makes you a link; on the host itself: ringwall users recover NAME.',
+  lost: 'Lost your way in? An admin makes you a new link. A lost admin gets one on the host: docs/operate.md, “The console”.',
 }, {
   title: '登录', name: '用户名', password: '密码', go: '登录', passkey: '使用通行密钥登录',
   sso: '使用 {name} 登录', or: '或',
   second: '第二步', code: '验证器应用的验证码', hint: '如果丢失了验证器，可使用恢复码。', verify: '继续', back: '重新开始',
-  lost: '无法登录？管理员可以为您生成链接；在主机上执行：ringwall users recover NAME。',
+  lost: '无法登录？管理员可以为您生成新链接。管理员本人无法登录时，请在主机上生成：见 docs/operate.md“The console”。',
 })
 
 /** Login lets a person in by password and code, passkey or single sign-on. */

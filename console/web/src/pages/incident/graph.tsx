@@ -151,8 +151,8 @@ function Canvas({ picture, findings, pointed }: { picture: Picture; findings: re
   const flow = useReactFlow()
   const box = useRef<HTMLDivElement>(null)
   const [opened, setOpened] = useState<ReadonlyMap<string, number>>(new Map())
-  const black = useMemo(() => new Set(findings.filter(f => f.colour === 'black').map(f => f.id)), [findings])
-  const folded = useMemo(() => fold(picture, opened, n => (n.findings ?? []).some(f => black.has(f))), [picture, opened, black])
+  const grey = useMemo(() => new Set(findings.filter(f => f.colour !== 'black').map(f => f.id)), [findings])
+  const folded = useMemo(() => fold(picture, opened, n => (n.findings ?? []).some(f => !grey.has(f))), [picture, opened, grey])
   const places = useMemo(() => layout(folded), [folded])
   const byNode = useMemo(() => {
     const known = new Map(findings.map(f => [f.id, f]))
