@@ -26,6 +26,13 @@ const (
 	redactionName = "redaction"
 )
 
+// stagesName is what the counters of the stages go by; no component of the board.
+const stagesName = "stages"
+
+// stagesEvery is how often they are told, when they changed: often enough to watch a
+// funnel live, and at most 8,640 small events a day.
+const stagesEvery = 10 * time.Second
+
 // calm is how long nothing must go wrong before a component counts as well again.
 const calm = 10 * time.Second
 
@@ -37,6 +44,8 @@ type keeper struct {
 	full   time.Time    // last drop
 	step   time.Time    // last step of the clock
 	away   int          // looks in a row at which the bus was away
+	told   uint64       // items that all stages had met when their counters were last told
+	next   time.Time    // when they are told again
 }
 
 // housekeeping looks at clock, spool and link once a second.
@@ -56,6 +65,7 @@ func (a *Agent) housekeeping(ctx context.Context, link *bus.Link) {
 			k.losses(now)
 			k.disk(now)
 			k.bus()
+			k.stages(now)
 			a.offAsked(ctx)
 			a.bundleGiven(ctx)
 		}
@@ -145,6 +155,27 @@ func (k *keeper) bus() {
 		}
 		k.a.opt.Board.Set(linkName, health.Degraded, fmt.Sprintf("the brain's bus is away (%v); events wait in the spool", err))
 	}
+}
+
+// stages tells what the stages of this host have done, when there is room for it: the next
+// word holds all that this one would have.
+func (k *keeper) stages(now time.Time) {
+	if now.Before(k.next) || !k.room() {
+		return
+	}
+	k.next = now.Add(stagesEvery)
+	state, met := &event.SensorState{Component: stagesName, State: health.On.String()}, uint64(0)
+	for _, c := range k.a.Stages() {
+		met += c.In
+		state.Stages = append(state.Stages, &event.StageCount{
+			Layer: c.Layer, Stage: c.Stage, In: c.In, White: c.White, Black: c.Black, Passed: c.Passed, Errors: c.Errors,
+			P50Ns: uint64(c.P50), P99Ns: uint64(c.P99), BusyNs: uint64(c.Busy),
+		})
+	}
+	if met == k.told || !k.a.emitNow(&event.Event{Payload: &event.Event_State{State: state}}) {
+		return
+	}
+	k.told = met
 }
 
 func (a *Agent) tellState(c health.Component) {

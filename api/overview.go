@@ -43,8 +43,8 @@ type Funnel struct {
 	Stages []StageCount `json:"stages" doc:"In the order in which an item meets them, layer by layer"`
 }
 
-// StageCount is what a stage has done since its process started. The same counters stand
-// on /metrics.
+// StageCount is what a stage has done since its process started, as it stands on /metrics;
+// agents tell theirs every ten seconds.
 type StageCount struct {
 	Layer  string `json:"layer"`
 	Stage  string `json:"stage"`

@@ -72,6 +72,9 @@ func (j *Judge) See(ev *event.Event) []Judged {
 		j.boardOf(ev.Host).Lost(p.Loss)
 		return nil
 	case *event.Event_State:
+		if len(p.State.Stages) > 0 {
+			return nil // counters, no component
+		}
 		j.boardOf(ev.Host).Set(p.State.Component, stateOf(p.State.State), p.State.Reason)
 		return nil
 	case *event.Event_Finding:

@@ -73,7 +73,6 @@ type Brain struct {
 
 	mu     sync.Mutex // guards what follows
 	claims claims
-	local  *beside
 	lists  *reputation.Library
 	follow func(*reputation.Library) // keeps lists fresh until others take their place; nil before Run
 	epoch  uint64

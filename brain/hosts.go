@@ -7,8 +7,10 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/ringwall/ringwall/event"
+	"github.com/ringwall/ringwall/funnel"
 	"github.com/ringwall/ringwall/health"
 )
 
@@ -29,10 +31,14 @@ type hosts struct {
 type hostState struct {
 	components map[string]health.Component
 	lost       map[string]uint64
+	stages     []funnel.StageCounts
 }
 
-// componentsKept bounds what one agent may claim to have.
-const componentsKept = 256
+// componentsKept and stagesKept bound what one agent may claim to have.
+const (
+	componentsKept = 256
+	stagesKept     = 64
+)
 
 // note takes what an event says of its sender; past says that it is only judged again.
 func (h *hosts) note(ev *event.Event, past bool) {
@@ -48,8 +54,12 @@ func (h *hosts) note(ev *event.Event, past bool) {
 		if h.by == nil {
 			h.by = map[[2]string]*hostState{}
 		}
-		st = &hostState{map[string]health.Component{}, map[string]uint64{}}
+		st = &hostState{components: map[string]health.Component{}, lost: map[string]uint64{}}
 		h.by[k] = st
+	}
+	if counts := state.GetStages(); len(counts) > 0 {
+		st.stages = stagesOf(counts[:min(len(counts), stagesKept)])
+		return
 	}
 	if state != nil {
 		if _, known := st.components[state.Component]; known || len(st.components) < componentsKept {
@@ -61,6 +71,30 @@ func (h *hosts) note(ev *event.Event, past bool) {
 	if _, known := st.lost[name]; known || len(st.lost) < componentsKept {
 		st.lost[name] += loss.Count
 	}
+}
+
+func stagesOf(told []*event.StageCount) []funnel.StageCounts {
+	out := make([]funnel.StageCounts, len(told))
+	for i, c := range told {
+		out[i] = funnel.StageCounts{
+			Layer: c.Layer, Stage: c.Stage, In: c.In, White: c.White, Black: c.Black, Passed: c.Passed, Errors: c.Errors,
+			P50: time.Duration(c.P50Ns), P99: time.Duration(c.P99Ns), Busy: time.Duration(c.BusyNs),
+		}
+	}
+	return out
+}
+
+// funnels lists what the agents of a tenant last told of their stages, by host.
+func (h *hosts) funnels(tenant string) (out []Funnel) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for k, st := range h.by {
+		if k[0] == tenant && len(st.stages) > 0 {
+			out = append(out, Funnel{k[1], st.stages})
+		}
+	}
+	slices.SortFunc(out, func(a, b Funnel) int { return cmp.Compare(a.Host, b.Host) })
+	return out
 }
 
 // status lists all, by tenant and host.

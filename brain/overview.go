@@ -3,9 +3,7 @@
 package brain
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"time"
 
 	"github.com/ringwall/ringwall/funnel"
@@ -21,33 +19,14 @@ type Funnel struct {
 	Stages []funnel.StageCounts
 }
 
-// beside is an agent in this very process.
-type beside struct {
-	tenant, host string
-	stages       func() []funnel.StageCounts
-}
-
-// Beside tells of an agent in this very process, whose stages Funnels then shows.
-func (b *Brain) Beside(tenant, host string, stages func() []funnel.StageCounts) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.local = &beside{tenant, host, stages}
-}
-
-// Funnels lists the counters of a tenant's stages, the brain's own first.
+// Funnels lists the counters of a tenant's stages: the brain's own first, then those that
+// each host's agent last told.
 func (b *Brain) Funnels(_ context.Context, tenant string) []Funnel {
 	var out []Funnel
 	if w := b.workers[tenant]; w != nil {
 		out = append(out, Funnel{Stages: w.stages()})
 	}
-	b.mu.Lock()
-	local := b.local
-	b.mu.Unlock()
-	if local != nil && local.tenant == tenant {
-		out = append(out, Funnel{local.host, local.stages()})
-	}
-	slices.SortStableFunc(out, func(x, y Funnel) int { return cmp.Compare(x.Host, y.Host) })
-	return out
+	return append(out, b.hosts.funnels(tenant)...)
 }
 
 // Overview is what a person asks first.

@@ -263,12 +263,7 @@ func localAgent(b *brain.Brain, cfg agent.Config, data string, board *health.Boa
 	if server == nil {
 		self.Bus, self.Pins = url, pins
 	}
-	a, err := agent.New(cfg, agent.Options{Data: filepath.Join(data, "agent"), Self: self, Server: server, Secret: secret, Version: host.Version, Board: board, Log: log})
-	if err != nil {
-		return nil, err
-	}
-	b.Beside(string(localTenant), string(name), a.Stages)
-	return a, nil
+	return agent.New(cfg, agent.Options{Data: filepath.Join(data, "agent"), Self: self, Server: server, Secret: secret, Version: host.Version, Board: board, Log: log})
 }
 
 // reload reads the configuration again. Both roles must be able to take it before

@@ -2650,10 +2650,13 @@ func (x *LogRecord) GetFlow() *entity.Flow {
 }
 
 type SensorState struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Component     string                 `protobuf:"bytes,1,opt,name=component,proto3" json:"component,omitempty"`
-	State         string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"` // on, off, degraded
-	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Component string                 `protobuf:"bytes,1,opt,name=component,proto3" json:"component,omitempty"`
+	State     string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"` // on, off, degraded
+	Reason    string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Component "stages": what the stages that judge on this host have done since its agent
+	// started. It is no component that can be on or off.
+	Stages        []*StageCount `protobuf:"bytes,4,rep,name=stages,proto3" json:"stages,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2709,6 +2712,129 @@ func (x *SensorState) GetReason() string {
 	return ""
 }
 
+func (x *SensorState) GetStages() []*StageCount {
+	if x != nil {
+		return x.Stages
+	}
+	return nil
+}
+
+type StageCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Layer         string                 `protobuf:"bytes,1,opt,name=layer,proto3" json:"layer,omitempty"`
+	Stage         string                 `protobuf:"bytes,2,opt,name=stage,proto3" json:"stage,omitempty"`
+	In            uint64                 `protobuf:"varint,3,opt,name=in,proto3" json:"in,omitempty"`
+	White         uint64                 `protobuf:"varint,4,opt,name=white,proto3" json:"white,omitempty"`
+	Black         uint64                 `protobuf:"varint,5,opt,name=black,proto3" json:"black,omitempty"`
+	Passed        uint64                 `protobuf:"varint,6,opt,name=passed,proto3" json:"passed,omitempty"`
+	Errors        uint64                 `protobuf:"varint,7,opt,name=errors,proto3" json:"errors,omitempty"`
+	P50Ns         uint64                 `protobuf:"varint,8,opt,name=p50_ns,json=p50Ns,proto3" json:"p50_ns,omitempty"`
+	P99Ns         uint64                 `protobuf:"varint,9,opt,name=p99_ns,json=p99Ns,proto3" json:"p99_ns,omitempty"`
+	BusyNs        uint64                 `protobuf:"varint,10,opt,name=busy_ns,json=busyNs,proto3" json:"busy_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StageCount) Reset() {
+	*x = StageCount{}
+	mi := &file_event_event_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StageCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StageCount) ProtoMessage() {}
+
+func (x *StageCount) ProtoReflect() protoreflect.Message {
+	mi := &file_event_event_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StageCount.ProtoReflect.Descriptor instead.
+func (*StageCount) Descriptor() ([]byte, []int) {
+	return file_event_event_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *StageCount) GetLayer() string {
+	if x != nil {
+		return x.Layer
+	}
+	return ""
+}
+
+func (x *StageCount) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *StageCount) GetIn() uint64 {
+	if x != nil {
+		return x.In
+	}
+	return 0
+}
+
+func (x *StageCount) GetWhite() uint64 {
+	if x != nil {
+		return x.White
+	}
+	return 0
+}
+
+func (x *StageCount) GetBlack() uint64 {
+	if x != nil {
+		return x.Black
+	}
+	return 0
+}
+
+func (x *StageCount) GetPassed() uint64 {
+	if x != nil {
+		return x.Passed
+	}
+	return 0
+}
+
+func (x *StageCount) GetErrors() uint64 {
+	if x != nil {
+		return x.Errors
+	}
+	return 0
+}
+
+func (x *StageCount) GetP50Ns() uint64 {
+	if x != nil {
+		return x.P50Ns
+	}
+	return 0
+}
+
+func (x *StageCount) GetP99Ns() uint64 {
+	if x != nil {
+		return x.P99Ns
+	}
+	return 0
+}
+
+func (x *StageCount) GetBusyNs() uint64 {
+	if x != nil {
+		return x.BusyNs
+	}
+	return 0
+}
+
 type ActionRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2727,7 +2853,7 @@ type ActionRecord struct {
 
 func (x *ActionRecord) Reset() {
 	*x = ActionRecord{}
-	mi := &file_event_event_proto_msgTypes[19]
+	mi := &file_event_event_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2739,7 +2865,7 @@ func (x *ActionRecord) String() string {
 func (*ActionRecord) ProtoMessage() {}
 
 func (x *ActionRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_event_event_proto_msgTypes[19]
+	mi := &file_event_event_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2752,7 +2878,7 @@ func (x *ActionRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActionRecord.ProtoReflect.Descriptor instead.
 func (*ActionRecord) Descriptor() ([]byte, []int) {
-	return file_event_event_proto_rawDescGZIP(), []int{19}
+	return file_event_event_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ActionRecord) GetId() string {
@@ -3114,11 +3240,25 @@ const file_event_event_proto_rawDesc = "" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x12\n" +
 	"\x04line\x18\x02 \x01(\tR\x04line\x12\x12\n" +
 	"\x04unit\x18\x03 \x01(\tR\x04unit\x12)\n" +
-	"\x04flow\x18\x04 \x01(\v2\x15.ringwall.entity.FlowR\x04flow\"Y\n" +
+	"\x04flow\x18\x04 \x01(\v2\x15.ringwall.entity.FlowR\x04flow\"\x8d\x01\n" +
 	"\vSensorState\x12\x1c\n" +
 	"\tcomponent\x18\x01 \x01(\tR\tcomponent\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x9a\x02\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x122\n" +
+	"\x06stages\x18\x04 \x03(\v2\x1a.ringwall.event.StageCountR\x06stages\"\xeb\x01\n" +
+	"\n" +
+	"StageCount\x12\x14\n" +
+	"\x05layer\x18\x01 \x01(\tR\x05layer\x12\x14\n" +
+	"\x05stage\x18\x02 \x01(\tR\x05stage\x12\x0e\n" +
+	"\x02in\x18\x03 \x01(\x04R\x02in\x12\x14\n" +
+	"\x05white\x18\x04 \x01(\x04R\x05white\x12\x14\n" +
+	"\x05black\x18\x05 \x01(\x04R\x05black\x12\x16\n" +
+	"\x06passed\x18\x06 \x01(\x04R\x06passed\x12\x16\n" +
+	"\x06errors\x18\a \x01(\x04R\x06errors\x12\x15\n" +
+	"\x06p50_ns\x18\b \x01(\x04R\x05p50Ns\x12\x15\n" +
+	"\x06p99_ns\x18\t \x01(\x04R\x05p99Ns\x12\x17\n" +
+	"\abusy_ns\x18\n" +
+	" \x01(\x04R\x06busyNs\"\x9a\x02\n" +
 	"\fActionRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
@@ -3157,7 +3297,7 @@ func file_event_event_proto_rawDescGZIP() []byte {
 }
 
 var file_event_event_proto_enumTypes = make([]protoimpl.EnumInfo, 11)
-var file_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_event_event_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_event_event_proto_goTypes = []any{
 	(Sensor)(0),                 // 0: ringwall.event.Sensor
 	(Descriptor_Type)(0),        // 1: ringwall.event.Descriptor.Type
@@ -3189,18 +3329,19 @@ var file_event_event_proto_goTypes = []any{
 	(*Inventory)(nil),           // 27: ringwall.event.Inventory
 	(*LogRecord)(nil),           // 28: ringwall.event.LogRecord
 	(*SensorState)(nil),         // 29: ringwall.event.SensorState
-	(*ActionRecord)(nil),        // 30: ringwall.event.ActionRecord
-	(*entity.Process)(nil),      // 31: ringwall.entity.Process
-	(*verdict.LossWindow)(nil),  // 32: ringwall.verdict.LossWindow
-	(*verdict.Finding)(nil),     // 33: ringwall.verdict.Finding
-	(*entity.Flow)(nil),         // 34: ringwall.entity.Flow
-	(*entity.File)(nil),         // 35: ringwall.entity.File
-	(*entity.Request)(nil),      // 36: ringwall.entity.Request
-	(*entity.Sighting)(nil),     // 37: ringwall.entity.Sighting
+	(*StageCount)(nil),          // 30: ringwall.event.StageCount
+	(*ActionRecord)(nil),        // 31: ringwall.event.ActionRecord
+	(*entity.Process)(nil),      // 32: ringwall.entity.Process
+	(*verdict.LossWindow)(nil),  // 33: ringwall.verdict.LossWindow
+	(*verdict.Finding)(nil),     // 34: ringwall.verdict.Finding
+	(*entity.Flow)(nil),         // 35: ringwall.entity.Flow
+	(*entity.File)(nil),         // 36: ringwall.entity.File
+	(*entity.Request)(nil),      // 37: ringwall.entity.Request
+	(*entity.Sighting)(nil),     // 38: ringwall.entity.Sighting
 }
 var file_event_event_proto_depIdxs = []int32{
 	0,  // 0: ringwall.event.Event.sensor:type_name -> ringwall.event.Sensor
-	31, // 1: ringwall.event.Event.actor:type_name -> ringwall.entity.Process
+	32, // 1: ringwall.event.Event.actor:type_name -> ringwall.entity.Process
 	14, // 2: ringwall.event.Event.process:type_name -> ringwall.event.ProcessActivity
 	15, // 3: ringwall.event.Event.file:type_name -> ringwall.event.FileActivity
 	16, // 4: ringwall.event.Event.kernel:type_name -> ringwall.event.KernelActivity
@@ -3214,44 +3355,45 @@ var file_event_event_proto_depIdxs = []int32{
 	27, // 12: ringwall.event.Event.inventory:type_name -> ringwall.event.Inventory
 	28, // 13: ringwall.event.Event.log:type_name -> ringwall.event.LogRecord
 	29, // 14: ringwall.event.Event.state:type_name -> ringwall.event.SensorState
-	32, // 15: ringwall.event.Event.loss:type_name -> ringwall.verdict.LossWindow
-	33, // 16: ringwall.event.Event.finding:type_name -> ringwall.verdict.Finding
-	30, // 17: ringwall.event.Event.action:type_name -> ringwall.event.ActionRecord
+	33, // 15: ringwall.event.Event.loss:type_name -> ringwall.verdict.LossWindow
+	34, // 16: ringwall.event.Event.finding:type_name -> ringwall.verdict.Finding
+	31, // 17: ringwall.event.Event.action:type_name -> ringwall.event.ActionRecord
 	1,  // 18: ringwall.event.Descriptor.type:type_name -> ringwall.event.Descriptor.Type
-	34, // 19: ringwall.event.Descriptor.flow:type_name -> ringwall.entity.Flow
+	35, // 19: ringwall.event.Descriptor.flow:type_name -> ringwall.entity.Flow
 	2,  // 20: ringwall.event.ProcessActivity.op:type_name -> ringwall.event.ProcessActivity.Op
-	31, // 21: ringwall.event.ProcessActivity.target:type_name -> ringwall.entity.Process
-	31, // 22: ringwall.event.ProcessActivity.parent:type_name -> ringwall.entity.Process
+	32, // 21: ringwall.event.ProcessActivity.target:type_name -> ringwall.entity.Process
+	32, // 22: ringwall.event.ProcessActivity.parent:type_name -> ringwall.entity.Process
 	12, // 23: ringwall.event.ProcessActivity.ns:type_name -> ringwall.event.Namespaces
-	35, // 24: ringwall.event.ProcessActivity.image:type_name -> ringwall.entity.File
+	36, // 24: ringwall.event.ProcessActivity.image:type_name -> ringwall.entity.File
 	13, // 25: ringwall.event.ProcessActivity.fds:type_name -> ringwall.event.Descriptor
 	3,  // 26: ringwall.event.FileActivity.op:type_name -> ringwall.event.FileActivity.Op
-	35, // 27: ringwall.event.FileActivity.file:type_name -> ringwall.entity.File
+	36, // 27: ringwall.event.FileActivity.file:type_name -> ringwall.entity.File
 	4,  // 28: ringwall.event.KernelActivity.op:type_name -> ringwall.event.KernelActivity.Op
 	5,  // 29: ringwall.event.NetworkActivity.op:type_name -> ringwall.event.NetworkActivity.Op
-	34, // 30: ringwall.event.NetworkActivity.flow:type_name -> ringwall.entity.Flow
-	34, // 31: ringwall.event.NetworkActivity.translated:type_name -> ringwall.entity.Flow
+	35, // 30: ringwall.event.NetworkActivity.flow:type_name -> ringwall.entity.Flow
+	35, // 31: ringwall.event.NetworkActivity.translated:type_name -> ringwall.entity.Flow
 	6,  // 32: ringwall.event.ChannelActivity.op:type_name -> ringwall.event.ChannelActivity.Op
 	7,  // 33: ringwall.event.HttpActivity.op:type_name -> ringwall.event.HttpActivity.Op
 	8,  // 34: ringwall.event.HttpActivity.seen:type_name -> ringwall.event.HttpActivity.Seen
-	36, // 35: ringwall.event.HttpActivity.request:type_name -> ringwall.entity.Request
+	37, // 35: ringwall.event.HttpActivity.request:type_name -> ringwall.entity.Request
 	19, // 36: ringwall.event.HttpActivity.headers:type_name -> ringwall.event.Header
 	20, // 37: ringwall.event.HttpActivity.params:type_name -> ringwall.event.Param
 	21, // 38: ringwall.event.HttpActivity.uploads:type_name -> ringwall.event.Upload
-	34, // 39: ringwall.event.DnsActivity.flow:type_name -> ringwall.entity.Flow
-	34, // 40: ringwall.event.TlsActivity.flow:type_name -> ringwall.entity.Flow
-	34, // 41: ringwall.event.SshActivity.flow:type_name -> ringwall.entity.Flow
+	35, // 39: ringwall.event.DnsActivity.flow:type_name -> ringwall.entity.Flow
+	35, // 40: ringwall.event.TlsActivity.flow:type_name -> ringwall.entity.Flow
+	35, // 41: ringwall.event.SshActivity.flow:type_name -> ringwall.entity.Flow
 	9,  // 42: ringwall.event.Authentication.outcome:type_name -> ringwall.event.Authentication.Outcome
-	34, // 43: ringwall.event.Authentication.flow:type_name -> ringwall.entity.Flow
+	35, // 43: ringwall.event.Authentication.flow:type_name -> ringwall.entity.Flow
 	10, // 44: ringwall.event.Inventory.kind:type_name -> ringwall.event.Inventory.Kind
-	34, // 45: ringwall.event.Inventory.flow:type_name -> ringwall.entity.Flow
-	34, // 46: ringwall.event.LogRecord.flow:type_name -> ringwall.entity.Flow
-	37, // 47: ringwall.event.ActionRecord.subject:type_name -> ringwall.entity.Sighting
-	48, // [48:48] is the sub-list for method output_type
-	48, // [48:48] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	35, // 45: ringwall.event.Inventory.flow:type_name -> ringwall.entity.Flow
+	35, // 46: ringwall.event.LogRecord.flow:type_name -> ringwall.entity.Flow
+	30, // 47: ringwall.event.SensorState.stages:type_name -> ringwall.event.StageCount
+	38, // 48: ringwall.event.ActionRecord.subject:type_name -> ringwall.entity.Sighting
+	49, // [49:49] is the sub-list for method output_type
+	49, // [49:49] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_event_event_proto_init() }
@@ -3283,7 +3425,7 @@ func file_event_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_event_event_proto_rawDesc), len(file_event_event_proto_rawDesc)),
 			NumEnums:      11,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -60,7 +60,7 @@ func TestContract(t *testing.T) {
 		for what, check := range map[string]func(*testing.T, *Ledger){
 			"incidents": incidents, "merges": merges, "actions": actions, "reconcile": reconcile, "exceptions": exceptions,
 			"audit": audit, "audit head": auditHead, "bundles": bundles, "tokens": tokens, "people": people, "sessions": sessions, "links": links, "policy": policy, "aliases": aliases,
-			"findings": findings, "desk": desk, "hunts": hunts, "atomic": atomic, "views do not write": viewsDoNotWrite, "writers": writers, "hostile text": hostileText,
+			"findings": findings, "desk": desk, "overview": overview, "hunts": hunts, "atomic": atomic, "views do not write": viewsDoNotWrite, "writers": writers, "hostile text": hostileText,
 		} {
 			t.Run(name+"/"+what, func(t *testing.T) { check(t, open(t)) })
 		}

@@ -10,11 +10,11 @@ import { layers, layerWords } from './activity'
 const words = dictionary({
   title: 'Funnels', where: 'Where', all: 'everywhere', brain: 'in the brain',
   stage: 'stage', in: 'in', white: 'white', black: 'black', grey: 'passed on', errors: 'could not look', per: '/s', p50: 'half of it within {p50}, 99 % within {p99}',
-  nothing: 'No stage of this layer has judged yet.', agents: 'Counters of agents on other hosts stand on their own /metrics.',
+  nothing: 'No stage of this layer has judged yet.',
 }, {
   title: '漏斗', where: '位置', all: '全部', brain: '大脑（brain）',
   stage: '阶段', in: '进入', white: '白', black: '黑', grey: '传递', errors: '无法检查', per: '/秒', p50: '一半在 {p50} 内，99% 在 {p99} 内',
-  nothing: '该层尚无判定。', agents: '其他主机上代理的计数见其各自的 /metrics。',
+  nothing: '该层尚无判定。',
 })
 
 type Stage = Schema['StageCount']
@@ -71,8 +71,12 @@ function join(stages: readonly Stage[]): Stage[] {
       p50_ns: Math.max(have.p50_ns, s.p50_ns), p99_ns: Math.max(have.p99_ns, s.p99_ns),
     } : s)
   }
-  return [...by.values()]
+  return [...by.values()].sort((a, b) => place(a) - place(b))
 }
+
+// The order in which an item meets the stages, wherever they run.
+const order = ['intercept', 'exposure', 'fingerprint', 'ordinary', 'application', 'known', 'light', 'joint', 'similar', 'sandbox', 'sigma', 'rarity', 'trace', 'risk', 'reputation']
+const place = (s: Stage) => { const at = order.indexOf(s.stage); return at < 0 ? order.length : at }
 
 /** usePace reckons items a second from one answer to the next. */
 function usePace(stages: readonly Stage[], where: string): (s: Stage) => number {
