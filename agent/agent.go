@@ -140,6 +140,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.opt.Board.Set(linkName, health.On, "")
 	a.opt.Board.Set(spoolName, health.On, "")
 	a.opt.Board.Set(clockName, health.On, "")
+	a.opt.Board.Set(hostName, health.On, about(a.cfg.Scope.Root, a.opt.Version))
 	a.opt.Board.Watch(a.tellState)
 	var spooling, sensing sync.WaitGroup
 	spoolCtx, stopSpool := context.WithCancel(context.WithoutCancel(ctx))

@@ -28,6 +28,7 @@ import (
 	"github.com/ringwall/ringwall/action"
 	"github.com/ringwall/ringwall/api/access"
 	"github.com/ringwall/ringwall/brain"
+	"github.com/ringwall/ringwall/identity"
 	"github.com/ringwall/ringwall/ledger"
 	"github.com/ringwall/ringwall/network/exposure"
 )
@@ -58,17 +59,38 @@ type Backend interface {
 	Undo(ctx context.Context, tenant, id, who string) error
 	Off(ctx context.Context, tenant, who string) error
 
-	Hunt(ctx context.Context, tenant, sql string, limit brain.HuntLimit, row func([]any) error) (brain.HuntEnd, error)
+	Hunt(ctx context.Context, tenant, who, sql string, limit brain.HuntLimit, row func([]any) error) (brain.HuntEnd, error)
+	HuntSchema(ctx context.Context, tenant string) ([]brain.HuntView, error)
 	Hunts(ctx context.Context, tenant string) ([]ledger.Hunt, error)
 	SaveHunt(ctx context.Context, tenant, who string, h ledger.Hunt) (ledger.Hunt, error)
 	DropHunt(ctx context.Context, tenant, who, id string) error
-	Record(ctx context.Context, tenant string, since time.Time, w io.Writer) error
+	Record(ctx context.Context, tenant, who string, since time.Time, w io.Writer) error
 
 	Intel(ctx context.Context, tenant, value string) (brain.IntelAnswer, error)
 	Exposure(ctx context.Context, tenant, host string) ([]exposure.Entry, error)
-	Enroll(ctx context.Context, tenant, host, group string, life time.Duration) (string, error)
+	ExposureSums(ctx context.Context, tenant string) ([]brain.ExposureSum, error)
+	Connections(ctx context.Context, tenant string, q brain.ConnectionQuery) ([]brain.Connection, bool, error)
+	Files(ctx context.Context, tenant string, q brain.FileQuery) ([]brain.File, bool, error)
+
+	Hosts(ctx context.Context, tenant string) ([]brain.Host, error)
+	Host(ctx context.Context, tenant, name string) (brain.Host, error)
+	Inventory(ctx context.Context, tenant, host, kind string) ([]brain.Item, bool, error)
+	Programs(ctx context.Context, tenant, host string, q brain.ProcessQuery) ([]brain.Life, string, error)
+	ProcessTree(ctx context.Context, tenant, host, id string) ([]brain.Life, bool, error)
+	Revoke(ctx context.Context, tenant, host, who string) error
+	Enroll(ctx context.Context, tenant, who, host, group string, life time.Duration) (string, error)
+	Joins(ctx context.Context, tenant string) ([]identity.OpenJoin, error)
+	DropJoin(ctx context.Context, tenant, id, who string) error
 	Bundle(ctx context.Context, tenant, group string) ([]byte, error)
-	AuditTail(ctx context.Context, tenant string, n int) ([]ledger.Entry, error)
+
+	Rules(ctx context.Context, tenant string) ([]brain.Rule, error)
+	RuleText(ctx context.Context, tenant, id string) (brain.Rule, string, error)
+	SaveRule(ctx context.Context, tenant, who, text string) (string, error)
+	DropRule(ctx context.Context, tenant, who, id string) error
+	Backtest(ctx context.Context, tenant string, q brain.BacktestQuery, match func(brain.BacktestMatch) error, progress func(brain.BacktestState) error) (brain.BacktestState, error)
+
+	Audit(ctx context.Context, tenant string, q ledger.AuditQuery) ([]ledger.Entry, string, error)
+	VerifyAudit(ctx context.Context, tenant string, known ledger.Head) (ledger.Head, error)
 }
 
 // Server answers the API. Safe for many goroutines.
@@ -78,6 +100,8 @@ type Server struct {
 	log   *slog.Logger
 	mux   *http.ServeMux
 	api   huma.API
+
+	settings func() ([]Setting, error) // nil: none are shown
 }
 
 // Title of the document.
@@ -109,7 +133,14 @@ func (s *Server) operations() {
 	s.actionOps()
 	s.huntOps()
 	s.hostOps()
+	s.enrolOps()
+	s.bundleOp()
+	s.networkOps()
+	s.intelOps()
+	s.ruleOps()
+	s.fileOps()
 	s.auditOps()
+	s.settingOps()
 	s.loginOps()
 	s.selfOps()
 	s.userOps()

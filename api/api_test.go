@@ -18,6 +18,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/ringwall/ringwall/api/access"
+	"github.com/ringwall/ringwall/archive"
 	"github.com/ringwall/ringwall/brain"
 	"github.com/ringwall/ringwall/health"
 )
@@ -25,11 +26,14 @@ import (
 var rewrite = flag.Bool("update", false, "write docs/openapi.yaml anew")
 
 // real is the API before a real brain without agents.
-func real(t *testing.T) *Server {
+func real(t *testing.T) *Server { return over(t, t.TempDir(), nil) }
+
+// over is the API before a real brain in a data folder, whose archive may hold something.
+func over(t *testing.T, data string, hunter archive.Hunter) *Server {
 	t.Helper()
 	cfg := brain.DefaultConfig()
 	cfg.Tenants = []string{"default", "red"}
-	b, err := brain.Open(t.Context(), cfg, brain.Options{Data: t.TempDir(), Board: health.NewBoard(), Log: slog.New(slog.DiscardHandler)})
+	b, err := brain.Open(t.Context(), cfg, brain.Options{Data: data, Hunter: hunter, Board: health.NewBoard(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +127,7 @@ func TestEveryOperationAsks(t *testing.T) {
 		if op.Extensions["x-permission"] == string(anyone) {
 			return
 		}
-		if w := do(s, nil, method, strings.NewReplacer("{id}", "x", "{name}", "x").Replace(path), ""); w.Code != want {
+		if w := do(s, nil, method, strings.NewReplacer("{id}", "x", "{name}", "x", "{host}", "x").Replace(path), ""); w.Code != want {
 			t.Errorf("%s %s answers %d to nobody", method, path, w.Code)
 		}
 	})
@@ -145,7 +149,28 @@ func TestLists(t *testing.T) {
 		{"GET", "/v1/incidents?sort=score&limit=5", "", 200, `"items":[]`},
 		{"GET", "/v1/actions?state=done,verified", "", 200, `"items":[]`},
 		{"GET", "/v1/hunts", "", 200, `[]`},
-		{"GET", "/v1/exposure", "", 200, `[]`},
+		{"GET", "/v1/exposure", "", 200, `"items":[]`},
+		{"GET", "/v1/exposure/hosts", "", 200, `[]`},
+		{"GET", "/v1/hosts", "", 200, `"items":[]`},
+		{"GET", "/v1/hosts/none", "", 404, "not found"},
+		{"DELETE", "/v1/hosts/none/enrolment", "", 404, "not enrolled"},
+		{"GET", "/v1/joins", "", 200, `[]`},
+		{"DELETE", "/v1/joins/none", "", 404, "not found"},
+		{"GET", "/v1/files", "", 400, "this build cannot"}, // no engine of hunts here
+		{"GET", "/v1/connections", "", 400, "this build cannot"},
+		{"GET", "/v1/hunts/schema", "", 400, "this build cannot"},
+		{"GET", "/v1/hosts/none/inventory?kind=nonsense", "", 422, "query.kind"},
+		{"GET", "/v1/rules?engine=sigma&limit=2", "", 200, `"next":"`},
+		{"GET", "/v1/rules?after=nonsense", "", 400, "no cursor of this list"},
+		{"GET", "/v1/rules?q=no+rule+has+this", "", 200, `"items":[]`},
+		{"GET", "/v1/rules/text?id=none", "", 404, "not found"},
+		{"POST", "/v1/rules", `{"text":"title: x"}`, 400, "logsource"},
+		{"DELETE", "/v1/rules/none", "", 404, "not found"},
+		{"GET", "/v1/audit/check", "", 200, `"whole":true`},
+		{"GET", "/v1/audit/check?seq=999&hash=00", "", 200, `"whole":false`},
+		{"GET", "/v1/audit?verb=bundle&limit=1", "", 200, `"verb":"bundle"`},
+		{"GET", "/v1/audit?verb=nothing", "", 200, `"items":[]`},
+		{"GET", "/v1/settings", "", 200, `[]`},
 		{"GET", "/v1/audit", "", 200, `"verb":"bundle"`}, // the first that this brain signs
 		{"GET", "/v1/bundle", "", 200, "RWBUNDL1"},
 		{"GET", "/v1/bundle?group=none", "", 404, "not found"},

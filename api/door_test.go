@@ -95,9 +95,9 @@ func TestFirstAdmin(t *testing.T) {
 	if code := v.do("GET", "/v1/findings", nil, nil); code != 200 {
 		t.Errorf("a viewer reads: %d", code)
 	}
-	var audit []AuditEntry
-	if code := b.do("GET", "/v1/audit", nil, &audit); code != 200 || len(audit) < 4 {
-		t.Errorf("audit: %d, %d entries", code, len(audit))
+	var audit Page[AuditEntry]
+	if code := b.do("GET", "/v1/audit", nil, &audit); code != 200 || len(audit.Items) < 4 {
+		t.Errorf("audit: %d, %d entries", code, len(audit.Items))
 	}
 	if code := b.do("POST", "/v1/logout", nil, nil); code != 200 {
 		t.Errorf("log out: %d", code)

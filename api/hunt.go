@@ -36,15 +36,15 @@ func (s *Server) huntOps() {
 		}
 	}
 	o := operation{method: http.MethodPost, path: "/v1/hunt", id: "hunt", tag: tag, need: access.Read, summary: "Ask the archive in SQL",
-		text: "Answers line by line: one JSON array a row, then {\"end\": …} or {\"error\": …}. The engine sees only the tenant's events and can change nothing."}
+		text: "Answers line by line: one JSON array a row, then {\"end\": …} or {\"error\": …}. The engine sees only the tenant's events and can change nothing. What shows events whole (the view raw) needs the permission raw besides, and each such hunt stands in the audit chain."}
 	op := s.describe(o)
 	op.Responses = map[string]*huma.Response{"200": {Description: "Rows", Content: map[string]*huma.MediaType{ndjson: {Schema: &huma.Schema{Type: huma.TypeString}}}}}
 	huma.Register(s.api, op, func(ctx context.Context, in *hunt) (*huma.StreamResponse, error) {
-		limit := brain.HuntLimit{Rows: in.Body.Rows, Time: time.Duration(in.Body.Seconds * float64(time.Second))}
+		limit := brain.HuntLimit{Rows: in.Body.Rows, Time: time.Duration(in.Body.Seconds * float64(time.Second)), Raw: in.as.May(access.Raw)}
 		return &huma.StreamResponse{Body: func(c huma.Context) {
 			c.SetHeader("Content-Type", ndjson)
 			enc := json.NewEncoder(c.BodyWriter())
-			end, err := s.back.Hunt(ctx, in.tenant(), in.Body.SQL, limit, func(row []any) error { return enc.Encode(row) })
+			end, err := s.back.Hunt(ctx, in.tenant(), who(ctx), in.Body.SQL, limit, func(row []any) error { return enc.Encode(row) })
 			if err != nil {
 				_ = enc.Encode(map[string]string{"error": err.Error()})
 				return
@@ -52,6 +52,11 @@ func (s *Server) huntOps() {
 			_ = enc.Encode(map[string]HuntEnd{"end": {some(end.Columns), end.Rows, end.Truncated, float64(end.Elapsed.Microseconds()) / 1000}})
 		}}, nil
 	})
+	register(s, operation{method: http.MethodGet, path: "/v1/hunts/schema", id: "getHuntSchema", tag: tag, need: access.Read, summary: "Tell what a hunt can ask: views, columns and their meaning"},
+		func(ctx context.Context, in *In) (*body[[]brain.HuntView], error) {
+			views, err := s.back.HuntSchema(ctx, in.tenant())
+			return answer(some(views)), err
+		})
 	register(s, operation{method: http.MethodGet, path: "/v1/hunts", id: "listHunts", tag: tag, need: access.Read, summary: "List saved hunts"},
 		func(ctx context.Context, in *In) (*body[[]ledger.Hunt], error) {
 			list, err := s.back.Hunts(ctx, in.tenant())
@@ -88,12 +93,15 @@ func (s *Server) recordingOp(tag string) {
 		In
 		Since time.Time `query:"since" required:"true"`
 	}
-	op := s.describe(operation{method: http.MethodGet, path: "/v1/recording", id: "record", tag: tag, need: access.Administer, summary: "Take a recording of the events since a moment, for replay"})
+	op := s.describe(operation{method: http.MethodGet, path: "/v1/recording", id: "record", tag: tag, need: access.Administer, summary: "Take a recording of the events since a moment, for replay", text: "It holds events whole: it needs the permission raw besides, and stands in the audit chain."})
 	op.Responses = map[string]*huma.Response{"200": {Description: "A recording", Content: map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}}}
 	huma.Register(s.api, op, func(ctx context.Context, in *recording) (*huma.StreamResponse, error) {
+		if err := access.Require(in.as, access.Raw); err != nil {
+			return nil, s.problem(ctx, op.OperationID, err)
+		}
 		return &huma.StreamResponse{Body: func(c huma.Context) {
 			c.SetHeader("Content-Type", "application/octet-stream")
-			if err := s.back.Record(ctx, in.tenant(), in.Since, c.BodyWriter()); err != nil {
+			if err := s.back.Record(ctx, in.tenant(), who(ctx), in.Since, c.BodyWriter()); err != nil {
 				s.log.Warn("recording broken off", "error", err)
 				panic(http.ErrAbortHandler)
 			}

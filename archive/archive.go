@@ -65,6 +65,7 @@ type Limits struct {
 	Rows     int           // most rows handed out
 	Time     time.Duration // most wall time
 	MemoryMB int           // most memory of the engine
+	Raw      bool          // it may see events whole: a permission of its own
 }
 
 // Answer is the shape of a hunt's result; the rows went to the callback.
@@ -95,6 +96,8 @@ var (
 	ErrForeign = errors.New("event does not belong to the subject it came on")
 	// ErrDiskFull: nothing of the batch was stored; send it again when there is room.
 	ErrDiskFull = errors.New("archive disk is full; free space or lower the retention, it recovers by itself")
+	// ErrRaw: the hunt would show events whole, and Limits.Raw does not let it.
+	ErrRaw = errors.New("it would show events whole")
 	// ErrClosed: Run has ended.
 	ErrClosed = errors.New("archive is closed")
 )

@@ -136,15 +136,24 @@ func (b *Brain) Intel(_ context.Context, tenant, value string) (IntelAnswer, err
 	return out, nil
 }
 
-// Hunt asks the archive in SQL.
-func (b *Brain) Hunt(ctx context.Context, tenant, sql string, limit HuntLimit, row func([]any) error) (HuntEnd, error) {
+// Hunt asks the archive in SQL. A hunt that shows events whole needs limit.Raw, and stands
+// in the audit chain before its first row.
+func (b *Brain) Hunt(ctx context.Context, tenant, who, sql string, limit HuntLimit, row func([]any) error) (HuntEnd, error) {
 	if b.opt.Hunter == nil {
 		return HuntEnd{}, errNotHere
 	}
 	if err := b.store.Flush(); err != nil {
 		return HuntEnd{}, err
 	}
-	a, err := b.opt.Hunter.Hunt(ctx, tenant, sql, archive.Limits{Rows: limit.Rows, Time: limit.Time}, row)
+	bounds := archive.Limits{Rows: limit.Rows, Time: limit.Time}
+	a, err := b.opt.Hunter.Hunt(ctx, tenant, sql, bounds, row)
+	if limit.Raw && errors.Is(err, archive.ErrRaw) {
+		if err := b.audit(ctx, tenant, who, "read raw", "hunt", sql[:min(len(sql), 1000)]); err != nil {
+			return HuntEnd{}, err
+		}
+		bounds.Raw = true
+		a, err = b.opt.Hunter.Hunt(ctx, tenant, sql, bounds, row)
+	}
 	if err != nil {
 		return HuntEnd{}, fmt.Errorf("%w: %w", ErrInput, err)
 	}
@@ -152,11 +161,11 @@ func (b *Brain) Hunt(ctx context.Context, tenant, sql string, limit HuntLimit, r
 }
 
 // Enroll makes a one-time token.
-func (b *Brain) Enroll(_ context.Context, tenant, host, group string, life time.Duration) (string, error) {
+func (b *Brain) Enroll(ctx context.Context, tenant, who, host, group string, life time.Duration) (string, error) {
 	if b.cfg.Listen == "" {
 		return "", fmt.Errorf("%w: this brain listens to no agents; set brain.listen", ErrInput)
 	}
-	j := identity.Join{Tenant: identity.Tenant(tenant), Group: identity.Group(group), Host: identity.Host(host)}
+	j := identity.Join{Tenant: identity.Tenant(tenant), Group: identity.Group(group), Host: identity.Host(host), By: who}
 	door, err := EnrolAddress(b.cfg.Listen)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrInput, err)
@@ -164,6 +173,14 @@ func (b *Brain) Enroll(_ context.Context, tenant, host, group string, life time.
 	token, err := b.auth.NewJoin(j, advertised(door), life, time.Now())
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrInput, err)
+	}
+	detail := fmt.Sprintf("group %s, any host, for %v", group, life)
+	if host != "" {
+		detail = fmt.Sprintf("group %s, host %s, for %v", group, host, life)
+	}
+	if err := b.audit(ctx, tenant, who, "make join token", token.Secret.ID(), detail); err != nil {
+		_, gone := b.auth.DropJoin(j.Tenant, token.Secret.ID(), time.Now()) // nobody was told it
+		return "", errors.Join(err, gone)
 	}
 	b.bundles.want(crew{j.Tenant, j.Group})
 	return token.String(), nil

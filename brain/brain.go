@@ -25,7 +25,6 @@ import (
 	"time"
 
 	"github.com/ringwall/ringwall/archive"
-	"github.com/ringwall/ringwall/behaviour"
 	"github.com/ringwall/ringwall/bus"
 	"github.com/ringwall/ringwall/event"
 	"github.com/ringwall/ringwall/health"
@@ -69,10 +68,13 @@ type Brain struct {
 	bundles *bundles
 
 	secrets            sync.Mutex    // one makes a tenant's key
+	saving             sync.Mutex    // one changes the rules
+	testing            sync.Mutex    // one back-test at a time: it reads and judges as fast as it can
 	undecoded, refused atomic.Uint64 // events that do not decode, messages that are no batch
 
 	mu     sync.Mutex // guards what follows
 	claims claims
+	book   *ruleBook
 	lists  *reputation.Library
 	follow func(*reputation.Library) // keeps lists fresh until others take their place; nil before Run
 	epoch  uint64
@@ -98,11 +100,12 @@ func Open(ctx context.Context, cfg Config, opt Options) (*Brain, error) {
 			return nil, err
 		}
 	}
-	rules, err := b.rules(cfg)
+	rules, err := b.rules(b.withOwn(cfg))
 	if err != nil {
 		return nil, err
 	}
-	from, err := readMaterial(cfg)
+	b.book = rules
+	from, err := readMaterial(b.withOwn(cfg))
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +147,7 @@ func Open(ctx context.Context, cfg Config, opt Options) (*Brain, error) {
 	}
 	own := risk.NewMemory()
 	for _, t := range cfg.Tenants {
-		w := newWorker(t, rules, cfg, from.except[t], intel.NewStage(b.lists, own), own, out, opt.Log)
+		w := newWorker(t, rules.set, cfg, from.except[t], intel.NewStage(b.lists, own), own, out, opt.Log)
 		if err := w.shown.Learner().Load(b.exposureFile(t)); err != nil {
 			return nil, err
 		}
@@ -152,19 +155,6 @@ func Open(ctx context.Context, cfg Config, opt Options) (*Brain, error) {
 		b.workers[t] = w
 	}
 	return b, nil
-}
-
-// rules compiles the rules and says so on the health board.
-func (b *Brain) rules(cfg Config) (behaviour.Matcher, error) {
-	set, report, err := compile(cfg.Rules)
-	if err != nil {
-		return nil, fmt.Errorf("compile Sigma rules: %w", err)
-	}
-	for _, r := range report.Refused {
-		b.opt.Log.Warn("Sigma rule refused", "rule", r.String())
-	}
-	b.opt.Board.Set("behaviour.sigma", health.On, fmt.Sprintf("%d rules loaded, %d refused", report.Loaded, len(report.Refused)))
-	return set, nil
 }
 
 // Ledger is the mutable truth, for the guard of the API; it is closed when Run ends.
@@ -347,6 +337,7 @@ func (b *Brain) deliver(ctx context.Context, d *bus.Delivery) {
 	if b.keep.ready(ctx) != nil {
 		return // not acknowledged: the next life gets it
 	}
+	b.hosts.heard(string(d.Tenant), string(d.Host), d.Arrived)
 	events := b.decode(d)
 	if err := w.put(ctx, events); err != nil {
 		return

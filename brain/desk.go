@@ -281,9 +281,19 @@ func (b *Brain) DropHunt(ctx context.Context, tenant, who, id string) error {
 	})
 }
 
-// AuditTail lists the newest entries of the audit chain, newest first.
-func (b *Brain) AuditTail(ctx context.Context, tenant string, n int) ([]ledger.Entry, error) {
-	return look(ctx, b, func(tx *ledger.Tx) ([]ledger.Entry, error) { return tx.AuditTail(tenant, n) })
+// Audit lists entries of the audit chain, with the cursor of the next page.
+func (b *Brain) Audit(ctx context.Context, tenant string, q ledger.AuditQuery) (out []ledger.Entry, next string, err error) {
+	err = b.view(ctx, func(tx *ledger.Tx) error {
+		out, next, err = tx.AuditEntries(tenant, q)
+		return err
+	})
+	return out, next, err
+}
+
+// VerifyAudit walks the whole chain; an error that wraps ledger.ErrBroken names the first
+// link that does not hold.
+func (b *Brain) VerifyAudit(ctx context.Context, tenant string, known ledger.Head) (ledger.Head, error) {
+	return look(ctx, b, func(tx *ledger.Tx) (ledger.Head, error) { return tx.VerifyAudit(tenant, known) })
 }
 
 // look reads one thing of the ledger.

@@ -3,9 +3,11 @@
 package brain
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/ringwall/ringwall/network/exposure"
@@ -46,4 +48,60 @@ func (b *Brain) Exposure(ctx context.Context, tenant, host string) (out []exposu
 	}
 	err = w.do(ctx, func() { out = w.shown.Learner().Policy(host, time.Now()) })
 	return out, err
+}
+
+// ExposureSum is what the learned policy of one host would have meant for what it did.
+// Nothing enforces that policy yet.
+type ExposureSum struct {
+	Host              string
+	Since, Until      time.Time // it was, or is, only watched
+	Learning          bool
+	Inbound, Outbound int    // things learned
+	Outside           int    // things that came later: cut at first
+	Cut, Spared       uint64 // connections
+}
+
+// ExposureSums tries each host's learned policy on all that it was learned from.
+func (b *Brain) ExposureSums(ctx context.Context, tenant string) ([]ExposureSum, error) {
+	w := b.workers[tenant]
+	if w == nil {
+		return nil, fmt.Errorf("tenant %q: %w", tenant, ErrNotFound)
+	}
+	now := time.Now()
+	var entries []exposure.Entry
+	var first map[string]time.Time
+	var learn time.Duration
+	err := w.do(ctx, func() {
+		entries = w.shown.Learner().Policy("", now)
+		first, learn = w.shown.Learner().Hosts()
+	})
+	if err != nil {
+		return nil, err
+	}
+	by := map[string]*ExposureSum{}
+	for host, since := range first {
+		by[host] = &ExposureSum{Host: host, Since: since.UTC(), Until: since.Add(learn).UTC(), Learning: now.Before(since.Add(learn))}
+	}
+	for _, e := range entries {
+		s := by[e.Host]
+		switch {
+		case s == nil:
+		case !e.Learned:
+			s.Outside++
+			s.Cut += e.Count
+		default:
+			s.Spared += e.Count
+			if e.Inbound {
+				s.Inbound++
+			} else {
+				s.Outbound++
+			}
+		}
+	}
+	out := make([]ExposureSum, 0, len(by))
+	for _, s := range by {
+		out = append(out, *s)
+	}
+	slices.SortFunc(out, func(a, b ExposureSum) int { return cmp.Compare(a.Host, b.Host) })
+	return out, nil
 }

@@ -32,6 +32,7 @@ type hostState struct {
 	components map[string]health.Component
 	lost       map[string]uint64
 	stages     []funnel.StageCounts
+	last       time.Time // when it was heard of
 }
 
 // componentsKept and stagesKept bound what one agent may claim to have.
@@ -40,15 +41,9 @@ const (
 	stagesKept     = 64
 )
 
-// note takes what an event says of its sender; past says that it is only judged again.
-func (h *hosts) note(ev *event.Event, past bool) {
-	state, loss := ev.GetState(), ev.GetLoss()
-	if state == nil && (loss == nil || past) {
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	k := [2]string{ev.Tenant, ev.Host}
+// of is the state of one host, made where there is none yet. The caller holds mu.
+func (h *hosts) of(tenant, host string) *hostState {
+	k := [2]string{tenant, host}
 	st := h.by[k]
 	if st == nil {
 		if h.by == nil {
@@ -57,6 +52,30 @@ func (h *hosts) note(ev *event.Event, past bool) {
 		st = &hostState{components: map[string]health.Component{}, lost: map[string]uint64{}}
 		h.by[k] = st
 	}
+	return st
+}
+
+// heard notes that a host was heard of.
+func (h *hosts) heard(tenant, host string, at time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if st := h.of(tenant, host); at.After(st.last) {
+		st.last = at
+	}
+}
+
+// note takes what an event says of its sender; past says that it is only judged again.
+func (h *hosts) note(ev *event.Event, past bool) {
+	if past {
+		h.heard(ev.Tenant, ev.Host, ev.Wall())
+	}
+	state, loss := ev.GetState(), ev.GetLoss()
+	if state == nil && (loss == nil || past) {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	st := h.of(ev.Tenant, ev.Host)
 	if counts := state.GetStages(); len(counts) > 0 {
 		st.stages = stagesOf(counts[:min(len(counts), stagesKept)])
 		return
@@ -103,6 +122,9 @@ func (h *hosts) status() []HostStatus {
 	defer h.mu.Unlock()
 	out := make([]HostStatus, 0, len(h.by))
 	for k, st := range h.by {
+		if len(st.components) == 0 && len(st.lost) == 0 {
+			continue
+		}
 		x := HostStatus{Tenant: k[0], Host: k[1], Components: slices.Collect(maps.Values(st.components)), Lost: maps.Clone(st.lost)}
 		slices.SortFunc(x.Components, func(a, b health.Component) int { return cmp.Compare(a.Name, b.Name) })
 		out = append(out, x)
@@ -111,4 +133,16 @@ func (h *hosts) status() []HostStatus {
 		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Host, b.Host))
 	})
 	return out
+}
+
+// about gives a copy of what is known of one host.
+func (h *hosts) about(tenant, host string) (components []health.Component, lost map[string]uint64, last time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	st := h.by[[2]string{tenant, host}]
+	if st == nil {
+		return nil, nil, time.Time{}
+	}
+	components = slices.SortedFunc(maps.Values(st.components), func(a, b health.Component) int { return cmp.Compare(a.Name, b.Name) })
+	return components, maps.Clone(st.lost), st.last
 }

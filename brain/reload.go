@@ -24,11 +24,11 @@ func (b *Brain) Prepare(ctx context.Context, cfg Config) (apply func(context.Con
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	rules, err := b.rules(cfg)
+	rules, err := b.rules(b.withOwn(cfg))
 	if err != nil {
 		return nil, err
 	}
-	from, err := readMaterial(cfg)
+	from, err := readMaterial(b.withOwn(cfg))
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (b *Brain) Prepare(ctx context.Context, cfg Config) (apply func(context.Con
 			ex, refs := in[t], b.bundles.refs(t)
 			err := w.do(ctx, func() {
 				w.refs = refs
-				w.judge.SetRules(rules)
+				w.judge.SetRules(rules.set)
 				w.decide.Set(cfg.Policy)
 				w.except = ex
 				w.intel.SetLists(lists)
@@ -66,7 +66,7 @@ func (b *Brain) Prepare(ctx context.Context, cfg Config) (apply func(context.Con
 		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.lists = lists
+		b.lists, b.book = lists, rules
 		if b.follow != nil {
 			b.follow(lists)
 		}

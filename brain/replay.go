@@ -10,7 +10,6 @@ import (
 
 	"github.com/ringwall/ringwall/action"
 	"github.com/ringwall/ringwall/archive"
-	"github.com/ringwall/ringwall/behaviour"
 	"github.com/ringwall/ringwall/behaviour/sigma"
 	"github.com/ringwall/ringwall/behaviour/trace"
 	"github.com/ringwall/ringwall/decide"
@@ -99,18 +98,21 @@ func (r *Replayer) Story(inc *verdict.Incident) *Story {
 }
 
 // compile gives our own and the operator's Sigma rules.
-func compile(dirs []string) (behaviour.Matcher, *sigma.Report, error) {
+func compile(dirs []string) (*sigma.Set, *sigma.Report, error) {
 	sources := []sigma.Source{sigma.Own()}
 	more, err := sigma.Dirs(dirs)
 	if err != nil {
 		return nil, nil, err
 	}
-	set, report, err := sigma.Compile(append(sources, more...), sigma.Options{Sensors: sigma.Sensors()})
-	return set, report, err
+	return sigma.Compile(append(sources, more...), sigma.Options{Sensors: sigma.Sensors()})
 }
 
-// Record writes the events of a tenant since a moment, in the order they were judged.
-func (b *Brain) Record(ctx context.Context, tenant string, since time.Time, w io.Writer) error {
+// Record writes the events of a tenant since a moment, in the order they were judged. It
+// stands in the audit chain: a recording is raw content.
+func (b *Brain) Record(ctx context.Context, tenant, who string, since time.Time, w io.Writer) error {
+	if err := b.audit(ctx, tenant, who, "read raw", "recording", "since "+since.UTC().Format(time.RFC3339)); err != nil {
+		return err
+	}
 	rec, err := event.NewRecorder(w)
 	if err != nil {
 		return err

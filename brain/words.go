@@ -52,6 +52,7 @@ type StoryHop struct {
 type HuntLimit struct {
 	Rows int
 	Time time.Duration
+	Raw  bool // who asks may read raw content; when they do it is audited
 }
 
 // HuntEnd closes a hunt's rows.

@@ -23,7 +23,7 @@ import (
 
 // asking are the commands that only ask the brain.
 func asking(g *global) []*cobra.Command {
-	return []*cobra.Command{findingsCmd(g), incidentsCmd(g), traceCmd(g), actionsCmd(g), huntCmd(g), intelCmd(g), offCmd(g), enrollCmd(g), statusCmd(g)}
+	return []*cobra.Command{findingsCmd(g), incidentsCmd(g), traceCmd(g), actionsCmd(g), huntCmd(g), intelCmd(g), offCmd(g), enrollCmd(g), statusCmd(g), hostsCmd(g), filesCmd(g), rulesCmd(g), auditCmd(g)}
 }
 
 func (g *global) query(pairs ...string) url.Values {
@@ -423,6 +423,7 @@ func enrollCmd(g *global) *cobra.Command {
 	cmd.Flags().StringVar(&host, "host", "", "only for this host name")
 	cmd.Flags().StringVar(&group, "group", "default", "group whose bundle the host takes")
 	cmd.Flags().StringVar(&life, "life", "1h", "how long the token is good")
+	cmd.AddCommand(joinCmds(g)...)
 	return cmd
 }
 

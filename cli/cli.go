@@ -18,6 +18,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -57,6 +58,8 @@ type global struct {
 	config string
 	json   string
 	tenant string
+
+	inForce atomic.Pointer[Config] // of a running brain
 }
 
 func (g *global) bind(cmd *cobra.Command) {

@@ -20,7 +20,7 @@ import (
 
 // doors opens the API: the unix socket, and TCP. A port that is taken
 // is no reason not to run.
-func doors(ctx context.Context, out io.Writer, b *brain.Brain, d api.Door, data string, board *health.Board, log *slog.Logger, start func(string, func(context.Context) error)) error {
+func doors(ctx context.Context, out io.Writer, b *brain.Brain, g *global, d api.Door, data string, board *health.Board, log *slog.Logger, start func(string, func(context.Context) error)) error {
 	key, err := access.KeyFile(filepath.Join(data, "identity", "access.key"))
 	if err != nil {
 		return err
@@ -38,6 +38,7 @@ func doors(ctx context.Context, out io.Writer, b *brain.Brain, d api.Door, data 
 		return err
 	}
 	server := api.New(b, guard, host.Version, log)
+	server.ShowSettings(func() ([]api.Setting, error) { return shownSettings(*g.inForce.Load()) })
 	start("api", func(ctx context.Context) error { return server.RunSocket(ctx, socketPath(data)) })
 	start("access", guard.Run)
 	if d.Off() {

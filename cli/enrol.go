@@ -30,6 +30,9 @@ func enrolment(ctx context.Context, b *brain.Brain, listen string, log *slog.Log
 		Authority: b.Authority(), Bus: url, Pins: pins, Log: log,
 		Pushed: func(ctx context.Context, t identity.Tenant) error { return b.PushTenant(ctx, string(t)) },
 		Redact: func(t identity.Tenant) ([]byte, error) { return b.Secret(string(t)) },
+		Enrolled: func(ctx context.Context, t identity.Tenant, h identity.Host, g identity.Group, join string) error {
+			return b.Joined(ctx, string(t), string(h), string(g), join)
+		},
 	}
 	srv := &http.Server{Handler: door, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })

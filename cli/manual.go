@@ -33,6 +33,33 @@ var manual = map[string]struct{ long, example string }{
 		"Check reads the file as `ringwall up` would and names the line of what cannot be. A running process takes the file\nwith SIGHUP (systemctl reload) and keeps the old one where this check would fail.",
 		"ringwall config check --config new.yaml && cp new.yaml /var/lib/ringwall/ringwall.yaml",
 	},
+	"hosts": {
+		"Hosts lists every host that is enrolled or ever sent something: whether it is on, degraded (it says so of a part),\n" +
+			"silent (not heard of for ten minutes) or revoked, what it runs and what it works from. With HOST also each sensor and\n" +
+			"what it lost.",
+		"ringwall hosts --state silent\nringwall hosts web1 --json -",
+	},
+	"hosts revoke": {"Revoke puts a host's key on the list of the revoked and cuts it off at once. It stands in the audit chain.", "ringwall hosts revoke web1"},
+	"enroll list":  {"List shows the join tokens that can still be used or were used before they expired, without the tokens themselves.", "ringwall enroll list"},
+	"enroll end":   {"End makes a join token useless before its time. A host that joined by it stays in: revoke that host.", "ringwall enroll end 93aa1b0c2d4e5f60"},
+	"files": {
+		"Files lists each content under each path that the file layer had something to say of, the newest first, with where its\nquarantine stands. What is packaged and unchanged is not listed.",
+		"ringwall files --colour black\nringwall files --find /var/www --json -",
+	},
+	"rules": {
+		"Rules lists the Sigma rules that judge and the YARA rules that agents get, how often each named a finding and when last;\nsilent ones, for which no sensor gives what they ask; and those that were refused, with the reason.",
+		"ringwall rules --hit\nringwall rules --state refused --json -",
+	},
+	"rules show":     {"Show prints the file that a rule stands in.", "ringwall rules show light/asp_small_eval"},
+	"rules save":     {"Save puts a Sigma rule in force at once and into the next bundles, beside the configured ones. A rule of the same id\nthat was saved before is replaced. Try it first with backtest.", "ringwall rules save suspicious-curl.yml"},
+	"rules drop":     {"Drop ends a rule that was saved here. Rules of configured folders are ended there.", "ringwall rules drop 5f0a3f6e-6e54-4b0c-9d6c-0d9f5f9f2a11"},
+	"rules backtest": {"Backtest shows what a Sigma rule would have said of the events that the archive holds, in the order in which they were\njudged. Nothing is kept and nothing is ordered.", "ringwall rules backtest suspicious-curl.yml --since 168h\ncat rule.yml | ringwall rules backtest - --json -"},
+	"audit": {
+		"Audit lists who did what to which thing: people, tokens, the brain itself. Each entry carries the hash of the one before,\nso that none can be changed or taken out unseen.",
+		"ringwall audit --since 24h\nringwall audit --find revoke --json -",
+	},
+	"audit verify":        {"Verify walks the chain from its first entry. Keep the head that it prints elsewhere: with --head it shows later whether the\nend was cut off or the chain made anew.", "ringwall audit verify\nringwall audit verify --head 412:9f2c…"},
+	"network connections": {"Connections lists who talked to whom in the last while, over which port, how often, and which programs at the host's end.", "ringwall network connections --host web1 --since 1h"},
 	"findings": {
 		"Findings lists what a layer thought worth a word, the newest last. A line has the time, ! for what is above suspicion\n" +
 			"and ? for what is not (--grey), the host, the layer and stage, the score (of findings at 0.9, nine in ten are\n" +

@@ -119,6 +119,7 @@ func run(cmd *cobra.Command, g *global, withAgent bool, at where) error {
 	if err := cfg.Brain.Validate(); err != nil {
 		return err
 	}
+	g.inForce.Store(&cfg)
 	data, err := filepath.Abs(g.data)
 	if err != nil {
 		return err
@@ -158,7 +159,7 @@ func run(cmd *cobra.Command, g *global, withAgent bool, at where) error {
 		})
 	}
 	start("brain", b.Run)
-	if err := doors(ctx, cmd.OutOrStdout(), b, cfg.API, data, board, log, start); err != nil {
+	if err := doors(ctx, cmd.OutOrStdout(), b, g, cfg.API, data, board, log, start); err != nil {
 		return err
 	}
 	if cfg.Brain.Listen != "" {
@@ -286,6 +287,9 @@ func (g *global) reload(ctx context.Context, cmd *cobra.Command, b *brain.Brain,
 		restart = sense()
 	}
 	more, err := judge(ctx)
+	if err == nil {
+		g.inForce.Store(&cfg)
+	}
 	return append(restart, more...), err
 }
 

@@ -44,6 +44,7 @@ var (
 	ErrNoTenant   = errors.New("no such tenant")
 	ErrEnrolled   = errors.New("a host of that name is already enrolled")
 	ErrNotFound   = errors.New("no such host is enrolled")
+	ErrNoJoin     = errors.New("no such join secret")
 	ErrJoinSecret = errors.New("join secret is unknown, used or expired")
 )
 

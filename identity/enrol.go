@@ -126,6 +126,9 @@ type Door struct {
 	Pins      []Pin
 	Pushed    func(context.Context, Tenant) error
 	Redact    func(Tenant) ([]byte, error) // the tenant's key for hashing credentials; may be nil
+	// Enrolled is told of every host that was let in, and by which secret; an error keeps
+	// the answer back, and the host asks again. May be nil.
+	Enrolled func(ctx context.Context, t Tenant, h Host, g Group, join string) error
 	Log       *slog.Logger
 }
 
@@ -177,6 +180,11 @@ func (d *Door) enrol(ctx context.Context, q enrolRequest, now time.Time) (enrolA
 	}
 	if j.Host != "" && d.Pushed != nil {
 		if err := d.Pushed(ctx, j.Tenant); err != nil {
+			return enrolAnswer{}, err
+		}
+	}
+	if d.Enrolled != nil {
+		if err := d.Enrolled(ctx, j.Tenant, q.Host, j.Group, Secret(q.Secret).ID()); err != nil {
 			return enrolAnswer{}, err
 		}
 	}

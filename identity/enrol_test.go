@@ -17,12 +17,16 @@ import (
 )
 
 // door serves enrolments of a over TLS and returns its address.
-func door(t *testing.T, a *Authority) string {
+func door(t *testing.T, a *Authority, change ...func(*Door)) string {
 	l, err := tls.Listen("tcp", "127.0.0.1:0", a.ServerTLS())
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := &http.Server{Handler: &Door{Authority: a, Bus: "tls://brain:4222", Pins: []Pin{a.Pin()}}}
+	d := &Door{Authority: a, Bus: "tls://brain:4222", Pins: []Pin{a.Pin()}}
+	for _, f := range change {
+		f(d)
+	}
+	srv := &http.Server{Handler: d}
 	go srv.Serve(l)
 	t.Cleanup(func() { srv.Close() })
 	return l.Addr().(*net.TCPAddr).String()
@@ -180,4 +184,48 @@ func FuzzJoinToken(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestJoinsAreListedAndEnded: a secret is seen by its ID until it is ended or expires.
+func TestJoinsAreListedAndEnded(t *testing.T) {
+	a := authority(t, "t", "red")
+	var told []string
+	address := door(t, a, func(d *Door) {
+		d.Enrolled = func(_ context.Context, t Tenant, h Host, g Group, join string) error {
+			told = append(told, string(t)+" "+string(h)+" "+string(g)+" "+join)
+			return nil
+		}
+	})
+	make := func(tenant Tenant, life time.Duration) JoinToken {
+		token, err := a.NewJoin(Join{Tenant: tenant, Group: "g", By: "ann"}, address, life, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	long, short := make("t", 2*time.Hour), make("t", time.Hour)
+	make("red", time.Hour)
+	make("t", -time.Second)
+	list, err := a.Joins("t", time.Now())
+	if err != nil || len(list) != 2 || list[0].ID != short.Secret.ID() || list[1].ID != long.Secret.ID() || list[0].By != "ann" || list[0].Made.IsZero() {
+		t.Fatalf("open joins %+v, %v", list, err)
+	}
+	if _, err := a.DropJoin("red", short.Secret.ID(), time.Now()); !errors.Is(err, ErrNoJoin) {
+		t.Errorf("another tenant's secret ended: %v", err)
+	}
+	if _, err := a.DropJoin("t", short.Secret.ID(), time.Now()); err != nil {
+		t.Error(err)
+	}
+	if _, err := JoinBrain(t.Context(), short, "h"); err == nil || !strings.Contains(err.Error(), ErrJoinSecret.Error()) {
+		t.Errorf("a secret that was ended: %v", err)
+	}
+	if _, err := JoinBrain(t.Context(), long, "h"); err != nil {
+		t.Fatal(err)
+	}
+	if want := "t h g " + long.Secret.ID(); len(told) != 1 || told[0] != want {
+		t.Errorf("told %q, want %q", told, want)
+	}
+	if list, _ := a.Joins("t", time.Now()); len(list) != 1 || list[0].As != "h" {
+		t.Errorf("after its use: %+v", list)
+	}
 }

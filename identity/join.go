@@ -3,6 +3,7 @@
 package identity
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -14,6 +15,7 @@ import (
 	"io/fs"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -69,6 +71,8 @@ type Join struct {
 	Tenant  Tenant    `json:"tenant"`
 	Group   Group     `json:"group"`
 	Host    Host      `json:"host,omitempty"` // set: only this name, and it may replace an enrolled key
+	Made    time.Time `json:"made,omitzero"`
+	By      string    `json:"by,omitempty"` // who made it, as the audit chain names them
 	Expires time.Time `json:"expires"`
 	User    string    `json:"user,omitempty"` // the key that used it; only that key may ask again
 	As      Host      `json:"as,omitempty"`   // and only under the name it took
@@ -92,7 +96,7 @@ func (a *Authority) NewJoin(j Join, address string, life time.Duration, now time
 	if _, err := rand.Read(token.Secret[:]); err != nil {
 		return token, err
 	}
-	j.Expires, j.User, j.As = now.Add(life).UTC(), "", ""
+	j.Made, j.Expires, j.User, j.As = now.UTC(), now.Add(life).UTC(), "", ""
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	joins, err := a.readJoins(now)
@@ -101,6 +105,53 @@ func (a *Authority) NewJoin(j Join, address string, life time.Duration, now time
 	}
 	joins[token.Secret.hash()] = j
 	return token, a.writeJoins(joins)
+}
+
+// ID names the secret without giving it away: the beginning of its hash.
+func (s Secret) ID() string { return joinID(s.hash()) }
+
+func joinID(hash string) string { return hash[:min(len(hash), 16)] }
+
+// OpenJoin is a join secret that has not expired, used or not.
+type OpenJoin struct {
+	ID string
+	Join
+}
+
+// Joins lists a tenant's secrets that have not expired, those that end first before.
+func (a *Authority) Joins(t Tenant, now time.Time) ([]OpenJoin, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	joins, err := a.readJoins(now)
+	if err != nil {
+		return nil, err
+	}
+	var out []OpenJoin
+	for hash, j := range joins {
+		if j.Tenant == t {
+			out = append(out, OpenJoin{joinID(hash), j})
+		}
+	}
+	slices.SortFunc(out, func(a, b OpenJoin) int { return cmp.Or(a.Expires.Compare(b.Expires), cmp.Compare(a.ID, b.ID)) })
+	return out, nil
+}
+
+// DropJoin ends a secret before its time; ErrNoJoin where the tenant has none of that
+// ID. A host that joined by it stays in: Revoke ends that.
+func (a *Authority) DropJoin(t Tenant, id string, now time.Time) (Join, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	joins, err := a.readJoins(now)
+	if err != nil {
+		return Join{}, err
+	}
+	for hash, j := range joins {
+		if j.Tenant == t && joinID(hash) == id {
+			delete(joins, hash)
+			return j, a.writeJoins(joins)
+		}
+	}
+	return Join{}, fmt.Errorf("join secret %q of tenant %s: %w", id, t, ErrNoJoin)
 }
 
 func (s Secret) hash() string {

@@ -8,8 +8,10 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -73,7 +75,46 @@ func (t *Tx) Audit(tenant string, e Entry) (Head, error) {
 
 // AuditTail lists the newest entries, newest first.
 func (t *Tx) AuditTail(tenant string, n int) (out []Entry, err error) {
-	err = t.rows("SELECT seq, at_ns, actor, verb, object, detail, hash FROM audit WHERE tenant = ? ORDER BY seq DESC LIMIT ?", []any{tenant, limit(n)}, func(r *sql.Rows) error {
+	if out, err = t.audits(selectAudit+" WHERE tenant = ? ORDER BY seq DESC LIMIT ?", []any{tenant, limit(n)}); err != nil {
+		return nil, fmt.Errorf("list audit entries: %w", err)
+	}
+	return out, nil
+}
+
+// AuditQuery chooses entries; an empty field does not narrow.
+type AuditQuery struct {
+	Actor, Verb  string
+	Text         string // in actor, verb, object or detail
+	Since, Until time.Time
+	Page
+}
+
+// AuditEntries lists, the newest first unless the page asks otherwise, with the cursor of
+// the next page.
+func (t *Tx) AuditEntries(tenant string, q AuditQuery) (out []Entry, next string, err error) {
+	f := filter{}
+	f.and("tenant = ?", tenant)
+	f.equal("actor", q.Actor)
+	f.equal("verb", q.Verb)
+	f.between("at_ns", ns(q.Since), ns(q.Until))
+	f.holds(q.Text, "actor", "verb", "object", "detail")
+	query, args, err := f.page(selectAudit, "seq", "actor", q.Page)
+	if err == nil {
+		out, err = t.audits(query, args)
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("list audit entries: %w", err)
+	}
+	out, next = cut(out, q.Page, func(e Entry) cursor {
+		return cursor{json.Number(strconv.FormatUint(e.Seq, 10)), e.Actor}
+	})
+	return out, next, nil
+}
+
+const selectAudit = "SELECT seq, at_ns, actor, verb, object, detail, hash FROM audit"
+
+func (t *Tx) audits(query string, args []any) (out []Entry, err error) {
+	err = t.rows(query, args, func(r *sql.Rows) error {
 		var e Entry
 		var when int64
 		var hash []byte
@@ -84,10 +125,7 @@ func (t *Tx) AuditTail(tenant string, n int) (out []Entry, err error) {
 		out = append(out, e)
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("list audit entries: %w", err)
-	}
-	return out, nil
+	return out, err
 }
 
 // VerifyAudit walks the chain from its first entry and gives its head. The first entry

@@ -5,6 +5,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -311,6 +312,31 @@ func audit(t *testing.T, l *Ledger) {
 		tail, err := tx.AuditTail("acme", 2)
 		if err != nil || len(tail) != 2 || tail[0].Seq != 5 || tail[0].Hash != heads[4].Hash {
 			t.Errorf("tail %+v, %v", tail, err)
+		}
+		for _, ascending := range []bool{false, true} {
+			var seen []uint64
+			for after := ""; ; {
+				page, next, err := tx.AuditEntries("acme", AuditQuery{Actor: "eve", Page: Page{Limit: 2, After: after, Ascending: ascending}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range page {
+					seen = append(seen, e.Seq)
+				}
+				if after = next; next == "" {
+					break
+				}
+			}
+			want := []uint64{5, 4, 3, 2, 1}
+			if ascending {
+				slices.Reverse(want)
+			}
+			if !slices.Equal(seen, want) {
+				t.Errorf("pages (ascending %t) show %v, want %v", ascending, seen, want)
+			}
+		}
+		if found, _, err := tx.AuditEntries("acme", AuditQuery{Text: "ORDER", Since: t0.Add(3)}); err != nil || len(found) != 2 {
+			t.Errorf("filtered: %+v, %v", found, err)
 		}
 		return nil
 	})

@@ -77,3 +77,48 @@ func (t *Tx) Tally(tenant string) (out []Tally, err error) {
 	}
 	return out, nil
 }
+
+// OpenByHost counts, for each host, the incidents that Tally counts.
+func (t *Tx) OpenByHost(tenant string) (map[string]int, error) {
+	out := map[string]int{}
+	err := t.rows(`SELECT h.host, COUNT(*) FROM incident_hosts h JOIN incidents i ON i.tenant = h.tenant AND i.id = h.id LEFT JOIN incident_desk d ON d.tenant = i.tenant AND d.id = i.id
+		WHERE h.tenant = ? AND i.state <> 'closed' AND COALESCE(d.status, 'new') IN ('new', 'working') GROUP BY h.host`, []any{tenant}, func(r *sql.Rows) error {
+		var host string
+		var n int
+		if err := r.Scan(&host, &n); err != nil {
+			return err
+		}
+		out[host] = n
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count incidents of hosts: %w", err)
+	}
+	return out, nil
+}
+
+// RuleHits is how often a rule spoke, and when last.
+type RuleHits struct {
+	Count, Black int
+	Last         time.Time
+}
+
+// HitsByRule counts the listed findings of each rule.
+func (t *Tx) HitsByRule(tenant string) (map[string]RuleHits, error) {
+	out := map[string]RuleHits{}
+	err := t.rows("SELECT rule, COUNT(*), SUM(black), MAX(at_ns) FROM findings WHERE tenant = ? GROUP BY rule", []any{tenant}, func(r *sql.Rows) error {
+		var rule string
+		var h RuleHits
+		var last int64
+		if err := r.Scan(&rule, &h.Count, &h.Black, &last); err != nil {
+			return err
+		}
+		h.Last = at(last)
+		out[rule] = h
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count hits of rules: %w", err)
+	}
+	return out, nil
+}

@@ -169,6 +169,8 @@ func (e *end) err(lim archive.Limits) error {
 		return nil
 	case "refused":
 		return fmt.Errorf("%w: %s", ErrRefused, e.Error)
+	case "raw":
+		return fmt.Errorf("%w: %w: %s", ErrRefused, archive.ErrRaw, e.Error)
 	case "time":
 		return timeError(lim)
 	case "memory":

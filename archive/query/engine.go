@@ -148,6 +148,11 @@ func (e *engine) run(ctx context.Context, r request, say func(any) error, done *
 		return err
 	}
 	defer closeAll()
+	if !r.Limits.Raw {
+		if err := withoutRaw(ctx, conn, r.SQL); err != nil {
+			return err
+		}
+	}
 	stmt, err := prepare(ctx, conn, r.SQL, r.Limits.Rows)
 	if err != nil {
 		return err

@@ -140,7 +140,7 @@ func put(t testing.TB, s *archive.Store, tenant string, batches int) {
 func hunt(t testing.TB, p *Pool, tenant, sql string) ([][]any, *archive.Answer, error) {
 	t.Helper()
 	var rows [][]any
-	ans, err := p.Hunt(t.Context(), tenant, sql, archive.Limits{}, func(r []any) error {
+	ans, err := p.Hunt(t.Context(), tenant, sql, archive.Limits{Raw: true}, func(r []any) error {
 		rows = append(rows, r)
 		return nil
 	})

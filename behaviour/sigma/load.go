@@ -135,7 +135,7 @@ type pending struct {
 // Compile reads every *.yml and *.yaml file of the sources, in order of path. The error tells of sources that
 // could not be read; a bad rule is no error but an entry of Report.Refused.
 func Compile(sources []Source, opt Options) (*Set, *Report, error) {
-	l := &loader{opt: opt, report: &Report{Refused: []Refused{}, NeverFires: []NeverFires{}}, byID: map[string]*Rule{}, byName: map[string]*Rule{}}
+	l := newLoader(opt)
 	for _, src := range sources {
 		err := fs.WalkDir(src.FS, ".", func(p string, d fs.DirEntry, err error) error {
 			if err != nil {
@@ -150,6 +150,23 @@ func Compile(sources []Source, opt Options) (*Set, *Report, error) {
 			return nil, nil, fmt.Errorf("read Sigma rules in %q: %w", src.Name, err)
 		}
 	}
+	return l.finish()
+}
+
+// CompileText compiles the documents of one text, as of a file of that name. A bad rule is
+// an entry of Report.Refused.
+func CompileText(name string, raw []byte, opt Options) (*Set, *Report, error) {
+	l := newLoader(opt)
+	l.text(Source{}, name, raw)
+	return l.finish()
+}
+
+func newLoader(opt Options) *loader {
+	return &loader{opt: opt, report: &Report{Refused: []Refused{}, NeverFires: []NeverFires{}}, byID: map[string]*Rule{}, byName: map[string]*Rule{}}
+}
+
+// finish ties the documents together and makes the set.
+func (l *loader) finish() (*Set, *Report, error) {
 	l.applyFilters()
 	l.applyCorrelations()
 	sort.SliceStable(l.report.Refused, func(i, j int) bool {
@@ -161,7 +178,7 @@ func Compile(sources []Source, opt Options) (*Set, *Report, error) {
 	}
 	l.report.Loaded = l.report.Total - len(l.report.Refused)
 	run := l.rules
-	if opt.Sensors != nil {
+	if l.opt.Sensors != nil {
 		run = l.prune()
 	}
 	set, err := newSet(l.rules, run)
@@ -195,6 +212,12 @@ func (l *loader) file(src Source, p string) error {
 	if err != nil {
 		return err
 	}
+	l.text(src, file, raw)
+	return nil
+}
+
+// text compiles every document of one file's text.
+func (l *loader) text(src Source, file string, raw []byte) {
 	docs, err := documents(raw)
 	if err != nil {
 		l.report.Total++
@@ -208,7 +231,6 @@ func (l *loader) file(src Source, p string) error {
 			l.refuse(file, err)
 		}
 	}
-	return nil
 }
 
 // document compiles one document or puts it aside for later.

@@ -107,3 +107,21 @@ func (m Match) Score() float64 {
 }
 
 const unscored = 0.5
+
+// Described is one rule as its author wrote of it.
+type Described struct {
+	Name, Source    string
+	Private, Global bool
+	Tags            []string
+	Meta            map[string]string
+}
+
+// List describes all rules, in the order in which they were compiled. The maps are the
+// rules' own: do not change them.
+func (r *Rules) List() []Described {
+	out := make([]Described, len(r.rules))
+	for i, x := range r.rules {
+		out[i] = Described{x.name, x.source, x.private, x.global, x.tags, x.meta}
+	}
+	return out
+}

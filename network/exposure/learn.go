@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"net/netip"
 	"os"
@@ -172,6 +173,11 @@ func (l *Learner) Policy(host string, now time.Time) []Entry {
 		return cmp.Or(cmp.Compare(a.Host, b.Host), -cmp.Compare(a.Sureness, b.Sureness), -cmp.Compare(a.Count, b.Count), cmp.Compare(a.Port, b.Port), a.Peer.Addr().Compare(b.Peer.Addr()))
 	})
 	return out
+}
+
+// Hosts gives the first event of every host, and how long each is only watched.
+func (l *Learner) Hosts() (first map[string]time.Time, learn time.Duration) {
+	return maps.Clone(l.hosts), l.cfg.Learn
 }
 
 // wilson is the lower bound of the 95 % interval of k of n (Wilson 1927).
