@@ -3,29 +3,13 @@
 // output is a step that held; "intrude" asks for the recorded intrusion, "done" is the end.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import { admin, enter, hostile, password, says, totp, viewer } from './people.mjs'
+import { admin, enter, hostile, need, open, password, says, totp, viewer } from './people.mjs'
 
-const need = createRequire(new URL('../../console/web/package.json', import.meta.url))
-const { chromium } = need('playwright-core')
 const axe = readFileSync(need.resolve('axe-core/axe.min.js'), 'utf8')
 const { RINGWALL_URL: url, RINGWALL_LINK: link, RINGWALL_CHROMIUM: executablePath, RINGWALL_SHOTS: shots } = process.env
-const patience = +(process.env.RINGWALL_PATIENCE ?? 90_000)
 const held = text => console.log('held: ' + text)
-
-const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
-const complaints = []
-
-/** person opens a browser of its own. Whatever the page complains of, but answers that say no, fails the test. */
-async function person(options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: 'en-US', ...options })
-  context.setDefaultTimeout(patience)
-  const page = await context.newPage()
-  page.on('pageerror', e => complaints.push(String(e)))
-  page.on('console', m => { if (m.type() === 'error' && !/status of 4\d\d|net::ERR_FAILED/.test(m.text())) complaints.push(m.text()) })
-  return page
-}
+const { browser, person, complaints } = await open(executablePath)
 
 /** sound looks for what shuts people out, in both themes, and for what hangs over the edge. */
 async function sound(page, name) {

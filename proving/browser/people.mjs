@@ -2,6 +2,11 @@
 // What people do at the door, for console.mjs and whoever goes on from it.
 import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
+import { createRequire } from 'node:module'
+
+/** need finds what the console's packages brought. */
+export const need = createRequire(new URL('../../console/web/package.json', import.meta.url))
+const { chromium } = need('playwright-core')
 
 export const password = 'seven purple lanterns drift'
 
@@ -32,6 +37,21 @@ async function redeem(page, link, name) {
   await page.getByRole('button', { name: 'Set the password and log in' }).click()
   await page.getByText('Add a second step').waitFor()
   assert.ok(!page.url().includes('#'), 'the secret is out of the address')
+}
+
+/** open gives a browser and a way to open it for a person; whatever a page complains of, but answers that say no, is gathered. */
+export async function open(executablePath, patience = +(process.env.RINGWALL_PATIENCE ?? 90_000)) {
+  const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
+  const complaints = []
+  const person = async (options = {}) => {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: 'en-US', ...options })
+    context.setDefaultTimeout(patience)
+    const page = await context.newPage()
+    page.on('pageerror', e => complaints.push(String(e)))
+    page.on('console', m => { if (m.type() === 'error' && !/status of 4\d\d|net::ERR_FAILED/.test(m.text())) complaints.push(m.text()) })
+    return page
+  }
+  return { browser, person, complaints }
 }
 
 /** admin becomes the first admin by the link, sets up an authenticator app, and gives its secret. */

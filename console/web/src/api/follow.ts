@@ -2,7 +2,7 @@
 
 // One stream of what changes (server-sent events) for the whole console. A follower that
 // was cut off misses updates, so "again" tells its listeners to ask anew.
-import { useEffect, useRef, useSyncExternalStore } from 'react'
+import { useEffect, useRef, useState, useSyncExternalStore } from 'react'
 import { api, type Schema } from './client'
 
 export interface News {
@@ -100,4 +100,31 @@ export function useFollow(hear: Hear) {
 /** useLive says whether the stream is open. */
 export function useLive(): boolean {
   return useSyncExternalStore(f => { watchers.add(f); return () => { watchers.delete(f) } }, () => live)
+}
+
+// What is told may not stand in the lists yet, and a burst of news is one change: a page
+// asks at once, at most every settle, and once more when it is quiet.
+const settle = 1000
+
+/** useNews counts up when something of those kinds changed: a page that shows it asks again. of narrows to what the page shows. */
+export function useNews(kinds: readonly ('finding' | 'incident' | 'action')[], of: (it: News['finding'] | News['incident'] | News['action']) => boolean = () => true): number {
+  const [n, set] = useState(0)
+  const last = useRef(0), timer = useRef<ReturnType<typeof setTimeout>>(undefined)
+  const bump = () => { last.current = Date.now(); set(x => x + 1) }
+  const hear = (it: News['finding'] | News['incident'] | News['action']) => {
+    if (!of(it)) return
+    if (Date.now() - last.current > settle) bump()
+    clearTimeout(timer.current)
+    timer.current = setTimeout(bump, settle)
+  }
+  useEffect(() => () => clearTimeout(timer.current), [])
+  useFollow({ ...Object.fromEntries(kinds.map(k => [k, hear])), again: bump })
+  return n
+}
+
+/** useAgain calls reload whenever news of useNews came. */
+export function useAgain(news: number, reload: () => void) {
+  const latest = useRef(reload)
+  latest.current = reload
+  useEffect(() => { if (news > 0) latest.current() }, [news])
 }

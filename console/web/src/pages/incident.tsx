@@ -4,7 +4,7 @@
 // the right, the story in sentences, when it happened, what it rests on, what was done
 // about it and what people say. Whatever one part points at, the others show.
 import { useCallback, useEffect, useMemo, useState } from 'react'
-import { useFollow } from '../api/follow'
+import { useAgain, useNews } from '../api/follow'
 import { useGet } from '../api/query'
 import { dictionary, useWords } from '../i18n'
 import { go, useSearch, setQuery, type Params } from '../router'
@@ -36,6 +36,8 @@ export interface Pointed {
   point: (node: string | null) => void
 }
 
+/** young is how long, in ms after its last change, an incident's graph may still grow by itself. */
+const young = 10 * 60_000
 const noPicture = { nodes: [], edges: [] }
 
 export default function Incident({ params }: { params: Params }) {
@@ -52,18 +54,21 @@ export default function Incident({ params }: { params: Params }) {
   const pointed: Pointed = { node, hover, select, point }
 
   const mine = (other: string | undefined) => other === id || other === incident.data?.id || (incident.data?.aliases ?? []).includes(other ?? '')
-  useFollow({
-    incident: i => {
-      if (!mine(i.id) && !(i.aliases ?? []).includes(id)) return
-      incident.reload()
-      findings.reload()
-      trace.reload()
-      // The brain draws at most every two seconds, when the burst is over.
-      setTimeout(graph.reload, 2500)
-    },
-    action: a => { if (mine(a.incident)) actions.reload() },
-    again: () => { incident.reload(); graph.reload(); findings.reload(); actions.reload(); trace.reload() },
+  useAgain(useNews(['incident'], i => 'aliases' in i && (i.aliases ?? []).includes(id) || mine(i.id)), () => {
+    incident.reload(); findings.reload(); trace.reload(); graph.reload()
   })
+  useAgain(useNews(['action'], a => 'incident' in a && mine(a.incident)), actions.reload)
+
+  // A graph may grow without the judge having anything new to say: what the kernel told
+  // late, what a shell does next. While the incident is young it is asked for again.
+  const { reload: redraw } = graph
+  const changed = incident.data?.updated
+  useEffect(() => {
+    const timer = setInterval(() => {
+      if (!document.hidden && changed && Date.now() - Date.parse(changed) < young) redraw()
+    }, 5000)
+    return () => clearInterval(timer)
+  }, [redraw, changed])
 
   const picture = useMemo(() => graph.data ? { nodes: graph.data.nodes ?? [], edges: graph.data.edges ?? [] } : noPicture, [graph.data])
   const list = findings.data?.items ?? []

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { useState } from 'react'
-import { useFollow } from '../api/follow'
+import { useNews } from '../api/follow'
 import { count, dictionary, useWords } from '../i18n'
 import { Link } from '../router'
 import { SeverityBadge, State, Technique, useStateWords } from '../ui/badges'
@@ -26,8 +25,7 @@ const words = dictionary({
 export default function Incidents() {
   const t = useWords(words)
   const state = useStateWords()
-  const [news, setNews] = useState(0)
-  useFollow({ incident: () => setNews(n => n + 1), again: () => setNews(n => n + 1) })
+  const news = useNews(['incident'])
   const options = (all: string[]) => all.map(value => ({ value, label: state(value) }))
   return (
     <Page title={t('incidents')} name={t('incidents')}>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { useEffect, useState } from 'react'
-import { useFollow } from '../api/follow'
+import { useAgain, useNews } from '../api/follow'
 import { useGet } from '../api/query'
 import { dictionary, useWords } from '../i18n'
 import { Page } from '../ui/page'
@@ -22,10 +22,7 @@ export default function Overview() {
   const top = useGet('/v1/incidents', { query: { limit: 6, sort: 'score', status: 'new' } })
   const funnels = useGet('/v1/funnels')
   const status = useGet('/v1/status')
-  useFollow({
-    incident: () => { overview.reload(); top.reload() },
-    again: () => { overview.reload(); top.reload(); status.reload() },
-  })
+  useAgain(useNews(['incident', 'finding']), () => { overview.reload(); top.reload() })
   useEffect(() => {
     const timer = setInterval(() => {
       if (document.hidden) return

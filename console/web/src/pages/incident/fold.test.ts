@@ -84,6 +84,12 @@ test('a worker that serves two requests stands once for each', () => {
   assert.equal(open.seen.get('id')?.parent, 'one')
 })
 
+test('of a long chain its ends are seen: what began it, and who did what a finding speaks of', () => {
+  const p: Picture = { nodes: [node('entry', 'request', { entry: true }), node('a'), node('b'), node('c'), node('file', 'file', found)], edges: [edge('entry', 'a'), edge('a', 'b'), edge('b', 'c'), edge('c', 'file', 'wrote')] }
+  assert.deepEqual(names(p), ['entry', 'c', 'file'])
+  assert.deepEqual(fold(p, none).links.find(l => l.to === 'c')?.via.map(v => v.id), ['a', 'b'])
+})
+
 test('what was used hangs to its user, best to one that a finding speaks of', () => {
   const p = upload(0)
   p.nodes.push(node('secret', 'file'), node('other'))

@@ -173,9 +173,14 @@ class Tree {
     for (const p of this.order.reverse()) if (p.parent) p.parent.below += 1 + p.below
   }
 
-  /** passes: the place only passed on what one kept child came of. */
+  /**
+   * passes: the place only passed on what one kept child came of. Who did himself what a
+   * finding speaks of stays in sight, unless he is a worker that served a request.
+   */
   passes(p: Place): boolean {
-    return p.parent !== null && (p.node.kind === 'process' || p.node.kind === 'flow') && !p.node.entry && !this.tells(p.node) && p.children.filter(c => c.keep).length === 1
+    if (p.parent === null || p.node.kind !== 'process' && p.node.kind !== 'flow' || p.node.entry || this.tells(p.node)) return false
+    const [child, second] = p.children.filter(c => c.keep)
+    return child !== undefined && second === undefined && (p.via?.deed === served || !this.tells(child.node))
   }
 }
 

@@ -82,7 +82,7 @@ function Line({ at, host, node, pointed, tone, title, children }: { at: string |
   const lit = node && pointed && (pointed.hover === node || pointed.node === node)
   return (
     <li title={title} className={[tone, lit && 'lit', node && 'leads'].filter(Boolean).join(' ') || undefined} onMouseEnter={() => node && pointed?.point(node)} onMouseLeave={() => pointed?.point(null)} onClick={e => { if (node && pointed && !(e.target as HTMLElement).closest('button, a') && !getSelection()?.toString()) pointed.select(node) }}>
-      {node && pointed ? <button type="button" className="text-button story-time" onClick={() => pointed.select(node)}><Time at={at} ms /></button> : <span className="story-time"><Time at={at} ms /></span>}
+      {node && pointed ? <button type="button" className="text-button story-time" onClick={() => pointed.select(node)}><Time at={at} ms /></button> : <span className="story-time">{at && <Time at={at} ms />}</span>}
       <span className="story-text">{host && <span className="muted"><Shown text={host} most={24} />: </span>}{children}</span>
     </li>
   )
