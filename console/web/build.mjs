@@ -64,6 +64,7 @@ const page = `<!doctype html>
 <title>Ringwall</title>
 <link rel="icon" href="data:,">
 ${styles.map(name => `<link rel="stylesheet" href="/assets/${name}">`).join('\n')}
+${[...first].filter(name => name.endsWith('.js') && name !== main).map(name => `<link rel="modulepreload" href="/assets/${name}">`).join('\n')}
 <script type="module" src="/assets/${main}"></script>
 </head>
 <body>
