@@ -38,8 +38,10 @@ export function routeOf(path: string): { route: Route; params: Params } | null {
 export function usePage(route: Route | undefined): { page?: Page; failed: boolean } {
   const [failed, setFailed] = useState<Route>()
   const [, came] = useState(0)
+  const page = route?.page
   useEffect(() => {
-    if (route && !route.page) route.load().then(() => came(n => n + 1), () => setFailed(route))
-  }, [route])
-  return { page: route?.page, failed: route !== undefined && failed === route }
+    // It may have come between drawing and this; then the page must be drawn again too.
+    if (route && !page) route.load().then(() => came(n => n + 1), () => setFailed(route))
+  }, [route, page])
+  return { page, failed: route !== undefined && failed === route }
 }
