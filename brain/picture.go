@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,6 +42,7 @@ type PictureNode struct {
 	Depth    int               `json:"depth"` // deeds from the entry; -1: not reached from it
 	Findings []string          `json:"findings,omitempty"`
 	Facts    map[string]string `json:"facts,omitempty"`
+	Target   string            `json:"target,omitempty"` // what an action names it by: PID/START_NS, a path
 }
 
 // PictureEdge is one deed, from cause to effect.
@@ -86,6 +88,12 @@ func (s *sketch) node(id graph.NodeID) *PictureNode {
 	p := &PictureNode{
 		ID: n.Key.String(), Kind: strings.ToLower(n.Kind.String()), Host: s.g.HostName(n.Host), Label: tell(s.g, id),
 		First: time.Unix(0, n.First).UTC(), Last: time.Unix(0, n.Last).UTC(), Depth: -1, Facts: facts(s.g, n),
+	}
+	switch {
+	case n.Process != nil:
+		p.Target = fmt.Sprint(n.Process.Ref.Pid, "/", n.Process.Ref.StartNs)
+	case n.File != nil:
+		p.Target = n.File.Path()
 	}
 	s.nodes[id] = p
 	s.order = append(s.order, id)

@@ -13,6 +13,7 @@ import { Loading, Stand, Trouble } from '../ui/state'
 import { plainText } from '../ui/visible'
 import { Answer } from './incident/answer'
 import { Evidence } from './incident/evidence'
+import { Export } from './incident/export'
 import { Graph } from './incident/graph'
 import { Facts, Head } from './incident/head'
 import { History } from './incident/history'
@@ -82,7 +83,7 @@ export default function Incident({ params }: { params: Params }) {
   if (!incident.data) return <Page title={t('incident')} name={t('incident')}>{incident.error ? <Trouble problem={incident.error} retry={incident.reload} /> : <Loading lines={8} />}</Page>
   const i = incident.data
   return (
-    <Page title={<Head incident={i} />} name={plainText(i.title)}>
+    <Page title={<Head incident={i} />} name={plainText(i.title)} actions={<Export id={i.id} />}>
       <Facts incident={i} reload={incident.reload} />
       <div className="incident">
         <Panel title={t('graph')} className="graph-panel flush">
@@ -91,7 +92,7 @@ export default function Incident({ params }: { params: Params }) {
               {p.cut > 0 && <p className="graph-note">{t('cut', { n: p.cut })}</p>}
               <div className={node ? 'graph-split open' : 'graph-split'}>
                 <Graph picture={picture} findings={list} pointed={pointed} />
-                {node && <Selected id={node} picture={picture} findings={list} incident={i} onClose={() => select(null)} onSelect={select} />}
+                {node && <Selected id={node} picture={picture} findings={list} incident={i} onClose={() => select(null)} onSelect={select} onOrdered={actions.reload} />}
               </div>
               <Timeline picture={picture} findings={list} actions={actions.data?.items ?? []} nodeOf={nodeOf} pointed={pointed} />
             </>

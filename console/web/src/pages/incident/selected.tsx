@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
+import { useState } from 'react'
 import type { Schema } from '../../api/client'
+import { useOffers } from '../../api/offers'
 import { dictionary, useWords } from '../../i18n'
+import { addressOf, draftsFor, useActionWord, type Draft } from '../../order/kinds'
+import { Order, path } from '../../order/order'
 import { Link } from '../../router'
+import { May } from '../../session'
 import { SeverityBadge, Technique } from '../../ui/badges'
 import { HostLink, useKindWord } from '../../ui/entity'
 import { Icon, iconOf } from '../../ui/icons'
-import { Shown } from '../../ui/text'
+import { Line, Shown } from '../../ui/text'
 import { Time } from '../../ui/time'
+import { plainText } from '../../ui/visible'
 import type { Picture } from './fold'
 import { useDeed } from './words'
 
@@ -23,19 +29,27 @@ const words = dictionary({
 })
 
 /** Selected is the panel of the chosen node: its facts, what it rests on, where it leads. */
-export function Selected({ id, picture, findings, onClose, onSelect }: { id: string; picture: Picture; findings: readonly Schema['Finding'][]; incident: Schema['Incident']; onClose: () => void; onSelect: (id: string) => void }) {
+export function Selected({ id, picture, findings, incident, onClose, onSelect, onOrdered }: { id: string; picture: Picture; findings: readonly Schema['Finding'][]; incident: Schema['Incident']; onClose: () => void; onSelect: (id: string) => void; onOrdered: () => void }) {
   const t = useWords(words)
   const kind = useKindWord()
+  const action = useActionWord()
+  const [draft, setDraft] = useState<Draft>()
+  const offered = useOffers('POST', path)
   const n = picture.nodes.find(n => n.id === id)
   const close = <button type="button" className="icon-button" aria-label={t('close')} onClick={onClose}><Icon name="close" /></button>
   if (!n) return <aside className="node-panel"><header>{close}</header><p className="muted">{t('gone')}</p></aside>
   const mine = findings.filter(f => (n.findings ?? []).includes(f.id))
   const facts = Object.entries(n.facts ?? {})
-  const value = n.facts?.sha256 ?? n.facts?.client?.replace(/:\d+$/, '').replace(/^\[|\]$/g, '') ?? (n.kind === 'address' ? n.facts?.name : undefined)
+  const drafts = offered ? draftsFor(n, incident.id) : []
+  const value = n.facts?.sha256 ?? (n.facts?.client && addressOf(n.facts.client)) ?? (n.kind === 'address' ? n.facts?.name : undefined)
   return (
     <aside className="node-panel" aria-label={kind(n.kind)}>
       <header><h3><Icon name={iconOf(n.kind)} /> {kind(n.kind)}</h3>{close}</header>
       <p className="node-label"><Shown text={n.label} most={300} mono /></p>
+      {drafts.length > 0 && <May do="respond"><div className="row node-actions">{drafts.map(d => (
+        <button key={d.kind + d.target} type="button" className="button small" title={plainText(d.target ?? '')} onClick={() => setDraft(d)}>{action(d.kind)}{drafts.length > 2 && <> <Line text={d.target ?? ''} mono most={40} /></>}…</button>
+      ))}</div></May>}
+      {draft && <Order draft={draft} onClose={() => setDraft(undefined)} onOrdered={onOrdered} />}
       <dl className="facts">
         {facts.map(([k, v]) => <div key={k}><dt>{k in words.en ? t(k as keyof typeof words.en) : k}</dt><dd><Shown text={v} most={240} mono /></dd></div>)}
         <div><dt>{t('host')}</dt><dd><HostLink host={n.host} /></dd></div>
