@@ -62,7 +62,7 @@ for (let i = 0; existsSync('/proc/' + shell.target.split('/')[0]); i++) {
 held('the process tree is killed from the page and verified')
 
 const audit = await ask(ann, 'GET', '/v1/audit')
-for (const verb of [/order/, /undo/]) assert.ok(audit.answer.some(e => e.actor === 'ann' && verb.test(e.verb)), `the audit chain has ${verb} by ann`)
+for (const verb of [/order/, /undo/]) assert.ok(audit.answer.items.some(e => e.actor === 'ann' && verb.test(e.verb)), `the audit chain has ${verb} by ann`)
 held('the audit chain has it all, by name')
 assert.deepEqual(complaints, [])
 await browser.close()

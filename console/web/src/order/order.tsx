@@ -89,7 +89,7 @@ function Look({ of: p }: { of: OrderAnswer }) {
   const bits = p.reach.address_bits
   return (
     <dl className="facts">
-      {p.outcome === 'would' && <div><dt>{t('would')}</dt><dd><Shown text={p.would || p.sentence} most={400} /></dd></div>}
+      {p.outcome === 'would' && <div><dt>{t('would')}</dt><dd><Shown text={(p.would || p.sentence).replace(/^would /, '')} most={400} /></dd></div>}
       {p.outcome === 'refused' && <div className="order-refused"><dt>{t('refused')}</dt><dd><Shown text={p.refused ?? ''} most={400} /></dd></div>}
       {p.outcome === 'unanswered' && <div className="order-refused"><dt>{t('silent')}</dt><dd>{t('unanswered')}</dd></div>}
       {p.standing && <div className="order-refused"><dt>{t('standing')}</dt><dd><State of={p.standing.state} /> {p.standing.by && <Line text={p.standing.by} />} <Time at={p.standing.ordered} /></dd></div>}

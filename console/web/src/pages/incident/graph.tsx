@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { BaseEdge, EdgeLabelRenderer, getBezierPath, Handle, Position, ReactFlow, ReactFlowProvider, useReactFlow, type Edge as FlowEdge, type EdgeProps, type Node as FlowNode, type NodeProps } from '@xyflow/react'
-import { useCallback, useEffect, useMemo, useRef, useState, type KeyboardEvent } from 'react'
+import { useCallback, useEffect, useMemo, useRef, useState, type CSSProperties, type KeyboardEvent } from 'react'
 import type { Schema } from '../../api/client'
 import { count, dictionary, useWords } from '../../i18n'
 import { useKindWord, useManyWord } from '../../ui/entity'
@@ -221,13 +221,13 @@ function Canvas({ picture, findings, pointed }: { picture: Picture; findings: re
     const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[e.key]
     if (by === undefined) return
     e.preventDefault()
-    const all = picture.nodes.filter(n => (n.findings ?? []).length > 0)
+    const all = picture.nodes.filter(n => (n.findings ?? []).some(f => !grey.has(f)))
     const now = all.findIndex(n => n.id === at)
     const next = all[now < 0 ? (by > 0 ? 0 : all.length - 1) : (now + by + all.length) % all.length]
     if (next) pointed.select(next.id)
   }
   return (
-    <div className="graph" ref={box} style={{ height }} role="group" aria-label={t('label')} tabIndex={0} onKeyDown={walk}>
+    <div className="graph" ref={box} style={{ '--graph': `${height}px` } as CSSProperties} role="group" aria-label={t('label')} tabIndex={0} onKeyDown={walk}>
       <ReactFlow nodes={nodes} edges={edges} nodeTypes={nodeTypes} edgeTypes={edgeTypes} onlyRenderVisibleElements minZoom={0.08} maxZoom={1.6}
         nodesDraggable={false} nodesConnectable={false} nodesFocusable={false} edgesFocusable={false} elementsSelectable={false} disableKeyboardA11y zoomOnScroll={false} preventScrolling={false} panOnScroll={false} proOptions={{ hideAttribution: true }} />
       <div className="graph-tools">
