@@ -117,6 +117,23 @@ await says(note, /U\+202E/)
 assert.equal(await bob.locator('script:not([src])').count(), 0)
 held('hostile text is shown as text, its marks of direction by name')
 
+// A passkey, from a security key that the browser plays.
+await bob.unroute('**/v1/follow')
+const keys = await bob.context().newCDPSession(bob)
+await keys.send('WebAuthn.enable')
+await keys.send('WebAuthn.addVirtualAuthenticator', { options: { protocol: 'ctap2', transport: 'internal', hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true } })
+await bob.goto(url + '/account')
+await bob.getByRole('button', { name: 'Add a passkey' }).click()
+await bob.getByLabel('What you call it').fill('key of the test')
+await bob.getByRole('dialog').getByRole('button', { name: 'Add a passkey' }).click()
+await bob.getByRole('heading', { name: 'Recovery codes' }).waitFor()
+await bob.getByRole('button', { name: 'I have kept them' }).click()
+await bob.getByText('key of the test').waitFor()
+await bob.getByRole('button', { name: 'Log out' }).click()
+await bob.getByRole('button', { name: 'Log in with a passkey' }).click()
+await bob.getByRole('heading', { name: 'My account' }).waitFor()
+held('a passkey is added, brings recovery codes, and logs in by itself')
+
 // A viewer may look and not act.
 const vic = await person()
 await enter(ann, vic, url, 'vic', 'viewer')

@@ -18,7 +18,7 @@ import { Page, Panel } from '../ui/page'
 import { Empty, Stand } from '../ui/state'
 import { Line } from '../ui/text'
 import { Ago, Time } from '../ui/time'
-import { SecondFactor } from './account/second'
+import { Codes, SecondFactor } from './account/second'
 import { Tokens } from './account/tokens'
 
 const words = dictionary({
@@ -100,6 +100,7 @@ function Passkeys() {
   const t = useWords(words)
   const { me, reload } = useSession()
   const [label, setLabel] = useState<string | null>(null)
+  const [codes, setCodes] = useState<string[]>()
   const add = useChange(addPasskey)
   const drop = useChange((id: string) => api.delete('/v1/me/passkeys/{id}', { path: { id } }))
   const keys = me.ways?.passkeys ?? []
@@ -109,6 +110,7 @@ function Passkeys() {
     if (!r) return
     setLabel(null)
     await reload()
+    if (r.codes?.length) setCodes(r.codes) // with the first second factor, shown this once
   }
   return (
     <Panel title={t('passkeys')} actions={passkeysHere() && <button type="button" className="button" onClick={() => setLabel('')}>{t('addPasskey')}</button>}>
@@ -119,6 +121,7 @@ function Passkeys() {
           <button type="button" className="button quiet" disabled={drop.busy} onClick={() => void drop.run(k.id).then(r => r && reload())}>{t('forget')}</button></li>
       ))}</ul>}
       {(drop.error ?? add.error) && <LoginTrouble problem={(drop.error ?? add.error)!} />}
+      {codes && <Codes codes={codes} onClose={() => setCodes(undefined)} />}
       {label !== null && <Dialog title={t('addPasskey')} onClose={() => setLabel(null)}>
         <form className="form" onSubmit={e => void submit(e)}>
           <Field label={t('label')} value={label} maxLength={64} onChange={e => setLabel(e.target.value)} autoFocus />
