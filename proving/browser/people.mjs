@@ -25,7 +25,11 @@ export function totp(secret, ahead = 0) {
 
 /** says waits until a part of the page says something. */
 export async function says(part, what) {
-  await part.filter({ hasText: what }).first().waitFor()
+  try {
+    await part.filter({ hasText: what }).first().waitFor()
+  } catch (e) {
+    throw new Error(`${what} is not said on ${part.page().url()}, but: ${(await part.allInnerTexts()).join(' | ').slice(0, 2000)}`, { cause: e })
+  }
 }
 
 /** redeem opens a one-time link and sets the password. */

@@ -102,22 +102,28 @@ export function useLive(): boolean {
   return useSyncExternalStore(f => { watchers.add(f); return () => { watchers.delete(f) } }, () => live)
 }
 
-// What is told may not stand in the lists yet, and a burst of news is one change: a page
-// asks at once, at most every settle, and once more when it is quiet.
-const settle = 1000
+// What is told may not stand in the ledger yet, and a burst of news is one change: a page
+// asks at once, at most every so often, and again when it is quiet. A busy brain writes
+// some seconds after it told.
+const often = 1000
+const quiet = [1000, 3000, 9000]
 
 /** useNews counts up when something of those kinds changed: a page that shows it asks again. of narrows to what the page shows. */
 export function useNews(kinds: readonly ('finding' | 'incident' | 'action')[], of: (it: News['finding'] | News['incident'] | News['action']) => boolean = () => true): number {
   const [n, set] = useState(0)
-  const last = useRef(0), timer = useRef<ReturnType<typeof setTimeout>>(undefined)
+  const last = useRef(0), timers = useRef<ReturnType<typeof setTimeout>[]>([])
   const bump = () => { last.current = Date.now(); set(x => x + 1) }
   const hear = (it: News['finding'] | News['incident'] | News['action']) => {
     if (!of(it)) return
-    if (Date.now() - last.current > settle) bump()
-    clearTimeout(timer.current)
-    timer.current = setTimeout(bump, settle)
+    if (Date.now() - last.current > often) bump()
+    timers.current.forEach(clearTimeout)
+    timers.current = quiet.map(after => setTimeout(bump, after))
   }
-  useEffect(() => () => clearTimeout(timer.current), [])
+  useEffect(() => {
+    // What was told just before this page came may not have stood there yet when it asked.
+    timers.current = [setTimeout(() => set(x => x + 1), quiet[1])]
+    return () => timers.current.forEach(clearTimeout)
+  }, [])
   useFollow({ ...Object.fromEntries(kinds.map(k => [k, hear])), again: bump })
   return n
 }

@@ -3,7 +3,7 @@
 // The page of one incident: the attack graph from the entry on the left to the effects on
 // the right, the story in sentences, when it happened, what it rests on, what was done
 // about it and what people say. Whatever one part points at, the others show.
-import { useCallback, useEffect, useMemo, useState } from 'react'
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { useAgain, useNews } from '../api/follow'
 import { useGet } from '../api/query'
 import { dictionary, useWords } from '../i18n'
@@ -55,21 +55,25 @@ export default function Incident({ params }: { params: Params }) {
   const pointed: Pointed = { node, hover, select, point }
 
   const mine = (other: string | undefined) => other === id || other === incident.data?.id || (incident.data?.aliases ?? []).includes(other ?? '')
-  useAgain(useNews(['incident'], i => 'aliases' in i && (i.aliases ?? []).includes(id) || mine(i.id)), () => {
-    incident.reload(); findings.reload(); trace.reload(); graph.reload()
-  })
+  useAgain(useNews(['incident'], i => mine(i.id) || 'aliases' in i && (i.aliases ?? []).includes(id)), () => { incident.reload(); graph.reload() })
   useAgain(useNews(['action'], a => 'incident' in a && mine(a.incident)), actions.reload)
 
-  // A graph may grow without the judge having anything new to say: what the kernel told
-  // late, what a shell does next. While the incident is young it is asked for again.
-  const { reload: redraw } = graph
+  // A young incident is asked for again: news told just before this page came stand in the
+  // ledger later, and a graph grows without the judge having anything new to say.
   const changed = incident.data?.updated
   useEffect(() => {
     const timer = setInterval(() => {
-      if (!document.hidden && changed && Date.now() - Date.parse(changed) < young) redraw()
+      if (document.hidden || !changed || Date.now() - Date.parse(changed) > young) return
+      incident.reload()
+      graph.reload()
     }, 5000)
     return () => clearInterval(timer)
-  }, [redraw, changed])
+  }, [incident.reload, graph.reload, changed])
+  const before = useRef(changed)
+  useEffect(() => {
+    if (before.current && changed !== before.current) { findings.reload(); trace.reload(); graph.reload() }
+    before.current = changed
+  }, [changed])
 
   const picture = useMemo(() => graph.data ? { nodes: graph.data.nodes ?? [], edges: graph.data.edges ?? [] } : noPicture, [graph.data])
   const list = findings.data?.items ?? []

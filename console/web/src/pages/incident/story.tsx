@@ -24,7 +24,7 @@ const words = dictionary({
   process: '运行', file: '写入', flow: '连接',
 })
 
-const first = 15
+const first = 30
 
 export function StoryPanel({ incident: i, trace, nodeOf, pointed }: { incident: Schema['Incident']; trace: Asked<Schema['Story']>; nodeOf: ReadonlyMap<string, string>; pointed: Pointed }) {
   const t = useWords(words)
